@@ -1,0 +1,93 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <iosfwd>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "attend/attention_params.h"
+
+// The one list of attention calls that tests, support probes and benches share.
+namespace attend::testing {
+
+enum class Layout : uint8_t { kDense, kRagged };
+// How q, k, v and out lie in memory. Outputs of kBroadcast are contiguous.
+enum class Strides : uint8_t {
+  kContiguous,
+  kHeadsFirst,  // memory [batch, heads, seqlen, dim]
+  kLastStep2,   // every second element
+  kNegative,    // positions and elements walk backwards
+  kBroadcast,   // one k and v for all sequences and kv heads, one q for all sequences
+  kOddBase      // rows padded by 5 elements, base one element off any alignment
+};
+enum class Scale : uint8_t { kDefault, kGiven, kZero, kNegative };
+// Shape of keep and of bias, right-aligned to [batch, heads, seqlen_q, seqlen_k].
+enum class Spread : uint8_t { kNone, kKeys, kRowsKeys, kHeadsRowsKeys, kFull, kBatchKeys, kRows };
+enum class PerHead : uint8_t {
+  kNone,
+  k1D,
+  k2D
+};  // alibi: [heads], [batch, heads]; sinks: [heads], [heads, 3]
+
+struct AttentionCase {
+  std::string label;  // first part of the name, may be empty
+  int64_t batch = 1, seqlen_q = 1, seqlen_k = 1, heads = 1, kv_heads = 1, head_dim = 64;
+  int64_t v_dim = 0;  // 0 = head_dim
+  DType dtype = DType::kF32;
+  bool out_f32 = false;
+  DType index = DType::kI32;
+  Layout layout = Layout::kDense;  // ragged: sequences of up to seqlen, some of them empty
+  Strides strides = Strides::kContiguous;
+  bool max_seqlen = false;  // ragged: upper bounds above the true lengths are given
+  bool seqused_q = false, seqused_k = false;
+  bool lse = false, weights = false, scores = false;
+  bool weights_f32 = true;
+  ScoresStage scores_stage = ScoresStage::kMasked;
+
+  Scale scale = Scale::kDefault;
+  float softcap = 0;
+  Spread bias = Spread::kNone;
+  DType bias_dtype = DType::kF32;
+  PerHead alibi = PerHead::kNone;
+  PerHead sinks = PerHead::kNone;
+
+  bool causal = false;
+  Diagonal diagonal = Diagonal::kOperatorDefault;
+  int32_t block_size = 0;
+  bool block_origin = false;
+  int32_t window_left = -1, window_right = -1;
+  bool q_start = false, prefix = false, hole = false, segments = false;
+  Spread keep = Spread::kNone;
+  MaskWithBias mask_with_bias = MaskWithBias::kUnset;
+  float dropout_p = 0;
+
+  int64_t dim_v() const { return v_dim ? v_dim : head_dim; }
+};
+
+// "b2_sq17_sk45_h4x2_d64_f16_causal_br_w9_cap5", also a legal name of a test.
+std::string name(const AttentionCase& c);
+std::ostream& operator<<(std::ostream& stream, const AttentionCase& c);
+
+enum class Tier {
+  kSmoke,  // seconds: every pair of flags, every tile edge once
+  kFull,   // minutes: smoke and more pairs on larger sizes
+  kBench   // the shapes of the benches, f32 and bf16
+};
+std::span<const AttentionCase> cases(Tier tier);
+// ATTEND_TEST_TIER=smoke|full in the environment; smoke if unset.
+Tier tier_from_environment();
+
+// A flag of a case and the settings it takes in the pair list; a test walks them to see that all
+// pairs occur.
+struct Flag {
+  std::string name;
+  std::vector<std::string> levels;
+  std::function<void(AttentionCase&, int level)> set;
+  std::function<bool(const AttentionCase&, int level)> holds;
+};
+const std::vector<Flag>& flags();
+// Whether the contract allows two settings in one call.
+bool compatible(int flag_a, int level_a, int flag_b, int level_b);
+
+}  // namespace attend::testing
