@@ -1,0 +1,12 @@
+# Runs PROGRAM (with ARGUMENT, if given) and fails unless it exits with RC (0) and its output matches EXPECT.
+execute_process(COMMAND ${PROGRAM} ${ARGUMENT} RESULT_VARIABLE rc OUTPUT_VARIABLE out ERROR_VARIABLE out)
+message("${out}")
+if(NOT DEFINED RC)
+  set(RC 0)
+endif()
+if(NOT rc STREQUAL RC)
+  message(FATAL_ERROR "${PROGRAM} ended with ${rc}, expected ${RC}")
+endif()
+if(NOT out MATCHES "${EXPECT}")
+  message(FATAL_ERROR "the output does not match: ${EXPECT}")
+endif()
