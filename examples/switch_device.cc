@@ -4,26 +4,10 @@
 
 #include <cstdio>
 #include <string>
-#include <vector>
 
 using namespace attend;
 
 namespace {
-
-// One call whose tensors live on `device`; the host vectors are copied there.
-struct Call {
-  Tensor q, k, v, out;
-  AttentionArgs args;
-
-  Call(const Tensor& host_q, const Tensor& host_kv, Device device)
-      : q(host_q.to(device)), k(host_kv.to(device)), v(host_kv.to(device)) {
-    out = Tensor::empty(DType::kF32, {1, 128, 8, 64}, device);
-    args.q = q;
-    args.k = k;
-    args.v = v;
-    args.out = out;
-  }
-};
 
 Tensor ones(std::initializer_list<int64_t> shape) {
   Tensor tensor = Tensor::empty(DType::kF32, shape);
@@ -31,49 +15,46 @@ Tensor ones(std::initializer_list<int64_t> shape) {
   return tensor;
 }
 
-// The backends of this process that have a device, GPUs first, each with why it is there or not.
-std::vector<Device> devices() {
-  std::vector<Device> found;
-  for (const DeviceType type : {DeviceType::kCuda, DeviceType::kRocm, DeviceType::kNative}) {
-    std::string status = "no backend loaded";
-    for (const Backend& backend : Registry::global().backends()) {
-      if (backend.device != type) continue;
-      status = backend.status;
-      if (backend.device_count > 0) found.push_back(Device{type, 0});
-    }
-    std::printf("%-6s  %s\n", name(type), status.c_str());
-  }
-  return found;
+// What the backend of a device says of itself: "ok", or why it has none.
+std::string status(DeviceType type) {
+  for (const Backend& backend : Registry::global().backends())
+    if (backend.device == type) return backend.status;
+  return "no backend loaded";
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
   const FlashAttention flash;
+  const Tensor host_q = ones({1, 128, 8, 64}), host_kv = ones({1, 128, 2, 64});
   AttentionParams params;
   params.mask.causal = true;
-  const Tensor host_q = ones({1, 128, 8, 64});
-  const Tensor host_kv = ones({1, 128, 2, 64});
 
-  for (const Device device : devices()) {
-    if (argc > 1 && std::string(argv[1]) != name(device.type)) continue;
-    const Call call(host_q, host_kv, device);
-    const Support support = flash.supports(call.args, params, device);
-    if (!support) {  // the same words that forward() would throw
-      std::printf("not on %s: %s\n", to_string(device).c_str(), support.message.c_str());
-      continue;
-    }
-    for (const KernelAnswer& answer : flash.explain(call.args, params, device)) {
+  for (const DeviceType type : {DeviceType::kCuda, DeviceType::kRocm, DeviceType::kNative}) {
+    if (argc > 1 && std::string(argv[1]) != name(type)) continue;
+    std::printf("%s: %s\n", name(type), status(type).c_str());
+    if (status(type) != "ok") continue;
+
+    const Device device{type, 0};
+    const Tensor q = host_q.to(device), kv = host_kv.to(device);
+    const Tensor out = Tensor::empty(DType::kF32, {1, 128, 8, 64}, device);
+    AttentionArgs args;
+    args.q = q;
+    args.k = args.v = kv;
+    args.out = out;
+
+    for (const KernelAnswer& answer : flash.explain(args, params, device))
       std::printf("  %-28s %s\n", answer.kernel,
                   answer.status ? "takes this call" : to_string(answer.status).c_str());
+    if (const Support support = flash.supports(args, params, device); !support) {
+      std::printf("  %s\n", support.message.c_str());  // the words that forward would throw
+      continue;
     }
-    const RunResult result = flash.forward_on(device.type, call.args, params);
-    const Tensor back = call.out.to(Device{});
-    std::printf("ran %s on %s: out[0] = %.2f\n", result.kernel, to_string(device).c_str(),
-                back.data<float>()[0]);
+    const RunResult result = flash.forward_on(type, args, params);
+    std::printf("ran %s: out[0] = %.2f\n", result.kernel, out.to(Device{}).data<float>()[0]);
     return 0;
   }
-  std::printf("no device %stakes this call\n", argc > 1 ? "of that name " : "");
+  std::printf("no such device takes this call\n");
   return 1;
 } catch (const Error& error) {
   std::fprintf(stderr, "%s\n", error.what());
