@@ -33,7 +33,8 @@ enum class PerHead : uint8_t {
 struct AttentionCase {
   std::string label;  // first part of the name, may be empty
   int64_t batch = 1, seqlen_q = 1, seqlen_k = 1, heads = 1, kv_heads = 1, head_dim = 64;
-  int64_t v_dim = 0;  // 0 = head_dim
+  int64_t v_dim = 0;    // 0 = head_dim
+  bool v_in_k = false;  // v is the first v_dim elements of k (MLA)
   DType dtype = DType::kF32;
   bool out_f32 = false;
   DType index = DType::kI32;
@@ -63,6 +64,9 @@ struct AttentionCase {
   float dropout_p = 0;
 
   int64_t dim_v() const { return v_dim ? v_dim : head_dim; }
+  // Outputs and words that vanilla alone has.
+  bool vanilla_only() const { return weights || scores || dropout_p > 0; }
+  friend bool operator==(const AttentionCase&, const AttentionCase&) = default;
 };
 
 // "b2_sq17_sk45_h4x2_d64_f16_causal_br_w9_cap5", also a legal name of a test.
@@ -78,16 +82,21 @@ std::span<const AttentionCase> cases(Tier tier);
 // ATTEND_TEST_TIER=smoke|full in the environment; smoke if unset.
 Tier tier_from_environment();
 
-// A flag of a case and the settings it takes in the pair list; a test walks them to see that all
-// pairs occur.
+// The tier's pair list, size sweep and so on, before they are joined; for cases.cc.
+std::vector<AttentionCase> pair_cases(uint64_t seed, bool large);
+
+// A flag of a case and the settings that it takes in the pair list; a test walks them to see that
+// all pairs occur.
 struct Flag {
-  std::string name;
-  std::vector<std::string> levels;
-  std::function<void(AttentionCase&, int level)> set;
-  std::function<bool(const AttentionCase&, int level)> holds;
+  const char* name;
+  std::vector<const char*> levels;
+  std::function<void(AttentionCase&, size_t level)> set;
+  bool vanilla_only = false;  // levels from 1 on are for vanilla
 };
-const std::vector<Flag>& flags();
+const std::vector<Flag>& flags(bool large);
 // Whether the contract allows two settings in one call.
-bool compatible(int flag_a, int level_a, int flag_b, int level_b);
+bool compatible(const Flag& a, size_t level_a, const Flag& b, size_t level_b);
+// Whether a case has a setting: setting it again changes nothing.
+bool has(const AttentionCase& c, const Flag& flag, size_t level);
 
 }  // namespace attend::testing

@@ -15,7 +15,7 @@ enum class Fill : uint8_t {
   kGuarded,  // outputs in guard bands; NaN wherever the contract says that nothing is read into a
              // result: unseen keys and values, rows and keys beyond a length, gaps between strides,
              // bias of hidden pairs
-  kPlain  // values everywhere, for benches
+  kPlain     // values everywhere, for benches
 };
 
 // Owns the memory; args and params point into it. Equal cases and seeds give equal bits.
