@@ -76,4 +76,7 @@ class ATTEND_API Registry {
   std::unique_ptr<State> state_;
 };
 
+// The highest instruction set that native rows may use here, ATTEND_ISA considered: "avx512_bf16".
+ATTEND_API const char* native_isa();
+
 }  // namespace attend

@@ -1,0 +1,96 @@
+#include "backends/native/cpu_features.h"
+
+#include <cstdlib>
+#include <string_view>
+
+#include "attend/registry.h"
+
+namespace attend {
+namespace native {
+namespace {
+
+bool cpu_has(Isa isa) {
+#if defined(__x86_64__)
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  switch (isa) {
+    case Isa::kPortable: return true;
+    case Isa::kAvx2: return avx2;
+    case Isa::kAvx512: return avx512;
+    case Isa::kAvx512Bf16: return avx512 && __builtin_cpu_supports("avx512bf16");
+    case Isa::kCount: break;
+  }
+  return false;
+#else
+  return isa == Isa::kPortable;
+#endif
+}
+
+enum class Verdict : uint8_t { kYes, kCpuLacks, kForbidden, kUnknownWord };
+
+struct Verdicts {
+  Verdict of[static_cast<int>(Isa::kCount)];
+};
+
+// ATTEND_ISA is read once: a row that was chosen stays the choice of the process.
+Verdicts ask_machine() {
+  const char* variable = std::getenv("ATTEND_ISA");
+  const std::string_view word = variable != nullptr ? variable : "";
+  int ceiling = word.empty() ? static_cast<int>(Isa::kCount) - 1 : -1;
+  for (int i = 0; i < static_cast<int>(Isa::kCount); ++i)
+    if (word == name(static_cast<Isa>(i))) ceiling = i;
+  if (word == "baseline") ceiling = 0;
+  Verdicts v{};
+  for (int i = 0; i < static_cast<int>(Isa::kCount); ++i)
+    v.of[i] = ceiling < 0                       ? Verdict::kUnknownWord
+              : !cpu_has(static_cast<Isa>(i)) ? Verdict::kCpuLacks
+              : i > ceiling                     ? Verdict::kForbidden
+                                                : Verdict::kYes;
+  return v;
+}
+
+const char* missing(Isa isa) {
+  switch (isa) {
+    case Isa::kAvx2: return "this CPU lacks AVX2, FMA or F16C";
+    case Isa::kAvx512: return "this CPU lacks AVX-512 F, BW, DQ or VL";
+    case Isa::kAvx512Bf16: return "this CPU lacks AVX-512 BF16";
+    default: return "this CPU is of another architecture";
+  }
+}
+
+}  // namespace
+
+const char* name(Isa isa) {
+  switch (isa) {
+    case Isa::kPortable: return "portable";
+    case Isa::kAvx2: return "avx2";
+    case Isa::kAvx512: return "avx512";
+    case Isa::kAvx512Bf16: return "avx512_bf16";
+    case Isa::kCount: break;
+  }
+  return "unknown";
+}
+
+Status available(Isa isa) {
+  static const Verdicts verdicts = ask_machine();
+  switch (verdicts.of[static_cast<int>(isa)]) {
+    case Verdict::kYes: return {};
+    case Verdict::kCpuLacks: return {ErrorCode::kUnsupported, missing(isa), 0};
+    case Verdict::kForbidden: return {ErrorCode::kUnsupported, "ATTEND_ISA in the environment names a lower level", 0};
+    case Verdict::kUnknownWord: break;
+  }
+  return {ErrorCode::kInvalidArgument,
+          "ATTEND_ISA is an unknown word, expected baseline, portable, avx2, avx512 or avx512_bf16, or unset", 0};
+}
+
+}  // namespace native
+
+const char* native_isa() {
+  const char* best = "none: ATTEND_ISA is an unknown word";
+  for (int i = 0; i < static_cast<int>(native::Isa::kCount); ++i)
+    if (native::available(static_cast<native::Isa>(i))) best = native::name(static_cast<native::Isa>(i));
+  return best;
+}
+
+}  // namespace attend

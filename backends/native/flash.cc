@@ -1,0 +1,360 @@
+// flash/native: exact attention, tile by tile, with an online softmax; the score matrix never exists.
+//
+//   task      one sequence x one kv head x one tile of query rows; the rows of all query heads that read this kv
+//             head are stacked, row r = (position r / group, head r % group), so that a packed key serves them all
+//   per step  up to 256 keys: K packed transposed, S = Q K^T, softmax row by row, V packed, O = O * f + S V
+//   cost      2 (head_dim + v_dim) FLOP a visible pair; packing is 1 / rows of that; keys that no row of a register
+//             tile may see are skipped in whole groups
+//   memory    one Worker a thread: tile sizes below, independent of the sequence lengths
+//   bits      key tiles begin at multiples of their size, whatever the rows: a row's result does not depend on its
+//             tile, its batch or the number of threads
+//   arithmetic isa/tile-inl.h, once for every instruction set; what a mask means: ops/common/mask.h
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "attend/registry.h"
+#include "backends/native/convert.h"
+#include "backends/native/cpu_features.h"
+#include "backends/native/isa/tile_ops.h"
+#include "backends/native/kernels.h"
+#include "backends/native/scratch.h"
+#include "backends/native/thread_pool.h"
+#include "ops/common/layout.h"
+#include "ops/common/online_softmax.h"
+
+namespace attend::native {
+namespace {
+
+// Keys of a tile: K and V of one tile stay in a second-level cache of 1 MiB beside Q, S and O.
+int32_t keys_per_tile(int64_t head_dim, int64_t v_dim) {
+  const int64_t dim = std::max(head_dim, v_dim);
+  return dim <= 128 ? kMaxKeys : dim <= 256 ? kMaxKeys / 2 : kMaxKeys / 4;
+}
+
+int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+Elem elem_of(DType dtype) {
+  return dtype == DType::kF16 ? Elem::kF16 : dtype == DType::kBF16 ? Elem::kBF16 : Elem::kF32;
+}
+
+// The sizes of a call that its tiles have in common.
+struct TileSizes {
+  int64_t head_words, v_dims;
+  int32_t keys, rows;
+
+  TileSizes(const TileOps& ops, const CallShape& s)
+      : head_words((s.head_dim + ops.word_values - 1) / ops.word_values),
+        v_dims(round_up(s.v_dim, ops.dim_step)),
+        keys(keys_per_tile(s.head_dim, s.v_dim)),
+        rows(kMaxPanels * ops.row_step) {}
+};
+
+// What one thread works in.
+struct Worker {
+  float *q, *k, *v, *s, *out, *m, *l, *factor, *bias;
+  const void **q_rows, **k_rows, **v_rows;
+  int64_t* segments;
+  int32_t* seen;
+  uint8_t* keep;
+
+  // Lays the parts out from `base` on; returns the bytes they take.
+  uint64_t lay_out(std::byte* base, const TileSizes& z) {
+    uint64_t at = 0;
+    const auto part = [&](auto*& pointer, int64_t count) {
+      using T = std::remove_reference_t<decltype(*pointer)>;
+      if (base != nullptr) pointer = reinterpret_cast<T*>(base + at);
+      at += static_cast<uint64_t>(round_up(count * static_cast<int64_t>(sizeof(T)), 64));
+    };
+    part(q, z.rows * z.head_words);
+    part(k, z.keys * z.head_words);
+    part(v, z.keys * z.v_dims);
+    part(s, int64_t{z.rows} * kScoreStride);
+    part(out, z.rows * z.v_dims);
+    for (float** row_state : {&m, &l, &factor}) part(*row_state, z.rows);
+    part(bias, z.keys);
+    part(q_rows, z.rows);
+    for (const void*** key_rows : {&k_rows, &v_rows}) part(*key_rows, z.keys);
+    part(segments, z.keys);
+    part(seen, z.keys);
+    part(keep, z.keys);
+    return at;
+  }
+};
+
+uint64_t bytes_per_worker(const TileOps& ops, const AttentionArgs& a) {
+  Worker worker{};
+  return worker.lay_out(nullptr, TileSizes(ops, call_shape(a)));
+}
+
+// One call: what every task reads.
+struct Call {
+  const TileOps& ops;
+  const AttentionArgs& a;
+  const AttentionParams& p;
+  CallShape shape;
+  TileSizes sizes;
+  BroadcastView keep, bias;
+
+  Call(const TileOps& o, const AttentionArgs& args, const AttentionParams& params)
+      : ops(o), a(args), p(params), shape(call_shape(args)), sizes(o, shape), keep(params.mask.keep), bias(params.bias) {}
+
+  // Words that decide key by key, beyond the ranges of RowMask.
+  bool elementwise() const { return keep || bias || p.mask.q_segment_ids; }
+};
+
+// One task: a tile of stacked query rows against all keys that they may see.
+class RowTile {
+ public:
+  RowTile(const Call& call, const Worker& worker, const Sequence& sequence, int64_t kv_head, int64_t row_begin,
+          int64_t row_end)
+      : c_(call), w_(worker), s_(sequence), kv_head_(kv_head), first_(row_begin),
+        rows_(static_cast<int32_t>(row_end - row_begin)), group_(call.shape.group()) {
+    const TileOps& ops = c_.ops;
+    t_.q = w_.q;
+    t_.k = w_.k;
+    t_.v = w_.v;
+    t_.s = w_.s;
+    t_.out = w_.out;
+    t_.out_stride = t_.v_dims = static_cast<int32_t>(c_.sizes.v_dims);
+    t_.panels = (rows_ + ops.row_step - 1) / ops.row_step;
+    t_.last_rows = rows_ - (t_.panels - 1) * ops.row_step;
+    t_.head_words = static_cast<int32_t>(c_.sizes.head_words);
+    t_.scale = *c_.p.softmax_scale;
+    t_.softcap = c_.p.softcap;
+    t_.m = w_.m;
+    t_.l = w_.l;
+    t_.factor = w_.factor;
+  }
+
+  void attend() {
+    start();
+    const int64_t begin = s_.mask.keys(position(0)).begin, end = s_.mask.keys(position(rows_ - 1)).end;
+    const int32_t step = c_.sizes.keys;
+    for (int64_t j0 = begin / step * step; j0 < end; j0 += step) {
+      keys_ = static_cast<int32_t>(std::min<int64_t>(step, s_.k_len - j0));
+      if (place_panels(j0)) attend_keys(j0);
+    }
+    finish();
+  }
+
+ private:
+  int64_t position(int64_t row) const { return (first_ + row) / group_; }
+  int64_t head(int64_t row) const { return kv_head_ * group_ + (first_ + row) % group_; }
+
+  void start() {
+    const RowsView q = rows_of(c_.a.q, s_.b, s_.q_first);
+    for (int32_t r = 0; r < rows_; ++r) w_.q_rows[r] = q.at(position(r), head(r));
+    c_.ops.pack_q({w_.q_rows, q.dim, elem_of(q.dtype)}, rows_, static_cast<int32_t>(c_.shape.head_dim), w_.q);
+    const int64_t padded = int64_t{t_.panels} * c_.ops.row_step;
+    std::fill_n(w_.m, padded, -INFINITY);
+    std::fill_n(w_.l, padded, 0.0f);
+    std::fill_n(w_.factor, padded, 1.0f);
+    std::fill_n(w_.out, padded * c_.sizes.v_dims, 0.0f);
+  }
+
+  // Finds which groups of keys of the tile at j0 each panel needs; false if none does.
+  bool place_panels(int64_t j0) {
+    const int32_t step = c_.ops.key_step;
+    t_.keys = static_cast<int32_t>(round_up(keys_, step));
+    bool any = false;
+    for (int32_t p = 0; p < t_.panels; ++p) {
+      const int64_t top = position(p * c_.ops.row_step);
+      const int64_t bottom = position(std::min(rows_, (p + 1) * c_.ops.row_step) - 1);
+      const bool skip = s_.mask.classify(top, bottom + 1, j0, j0 + keys_) == TileKind::kSkip;
+      const int64_t begin = skip ? 0 : std::max<int64_t>(0, s_.mask.keys(top).begin - j0);
+      const int64_t end = skip ? 0 : std::min<int64_t>(keys_, s_.mask.keys(bottom).end - j0);
+      t_.key_begin[p] = static_cast<int32_t>(begin / step * step);
+      t_.key_end[p] = static_cast<int32_t>(round_up(end, step));
+      any |= begin < end;
+    }
+    return any;
+  }
+
+  // One step of the online softmax: the keys [j0, j0 + keys_).
+  void attend_keys(int64_t j0) {
+    const RowsView k = rows_of(c_.a.k, s_.b, s_.k_first), v = rows_of(c_.a.v, s_.b, s_.k_first);
+    for (int32_t j = 0; j < keys_; ++j) {
+      w_.k_rows[j] = k.at(j0 + j, kv_head_);
+      w_.v_rows[j] = v.at(j0 + j, kv_head_);
+    }
+    c_.ops.pack_k({w_.k_rows, k.dim, elem_of(k.dtype)}, keys_, static_cast<int32_t>(c_.shape.head_dim), w_.k);
+    c_.ops.scores(t_);
+    const int32_t* seen = weigh(j0);
+    c_.ops.pack_v({w_.v_rows, v.dim, elem_of(v.dtype)}, keys_, static_cast<int32_t>(c_.shape.v_dim), seen, w_.v);
+    c_.ops.accumulate(t_);
+  }
+
+  // Scores to weights. Returns which keys some row sees, or null when all are: the others' values are not read.
+  const int32_t* weigh(int64_t j0) {
+    const bool slopes = static_cast<bool>(c_.p.alibi_slopes), elementwise = c_.elementwise();
+    const int64_t top = position(0), bottom = position(rows_ - 1);
+    const bool full = keys_ == t_.keys && s_.mask.classify(top, bottom + 1, j0, j0 + keys_) == TileKind::kFull;
+    if (full && !slopes && !elementwise) {
+      c_.ops.softmax(t_, 0, rows_, nullptr);
+      return nullptr;
+    }
+    if (elementwise) {
+      std::fill_n(w_.seen, t_.keys, 0);
+      load_segments(j0);
+    } else {
+      mark_seen(j0, top, bottom);
+    }
+    for (int32_t r = 0; r < rows_; ++r) {
+      const KeyRange keys = s_.mask.keys(position(r));
+      const int32_t panel = r / c_.ops.row_step;
+      TileRow row{};
+      row.begin = static_cast<int32_t>(std::clamp<int64_t>(keys.begin - j0, 0, keys_));
+      row.end = static_cast<int32_t>(std::clamp<int64_t>(keys.end - j0, 0, keys_));
+      row.hole_begin = static_cast<int32_t>(std::clamp<int64_t>(s_.mask.hole_begin - j0, 0, keys_));
+      row.hole_end = static_cast<int32_t>(std::clamp<int64_t>(s_.mask.hole_end - j0, 0, keys_));
+      const bool plain = row.begin <= t_.key_begin[panel] && row.end >= t_.key_end[panel] &&
+                         row.hole_begin >= row.hole_end && !slopes && !elementwise;
+      if (!plain) load_words(row, r, j0);
+      c_.ops.softmax(t_, r, r + 1, plain ? nullptr : &row);
+    }
+    return w_.seen;
+  }
+
+  // Ranges alone: every key between the first row's begin and the last row's end is seen, the hole is not.
+  void mark_seen(int64_t j0, int64_t top, int64_t bottom) {
+    const KeyRange first = s_.mask.keys(top), last = s_.mask.keys(bottom);
+    for (int32_t j = 0; j < keys_; ++j)
+      w_.seen[j] = j0 + j >= first.begin && j0 + j < last.end && !s_.mask.in_hole(j0 + j);
+  }
+
+  void load_segments(int64_t j0) {
+    if (!c_.p.mask.kv_segment_ids) return;
+    const TensorView ids = ids_of(c_.p.mask.kv_segment_ids, s_.b, s_.k_first);
+    for (int32_t j = 0; j < keys_; ++j) w_.segments[j] = index_at(ids, j0 + j);
+  }
+
+  // The words of one row that are tensors, as contiguous vectors of this tile's keys.
+  void load_words(TileRow& row, int32_t r, int64_t j0) {
+    const int64_t i = position(r), h = head(r);
+    if (c_.p.alibi_slopes) {
+      row.slope = alibi_slope(c_.p.alibi_slopes, s_.b, h);
+      row.position = static_cast<float>(i + s_.mask.d - j0);
+    }
+    if (!c_.elementwise()) return;
+    row.seen = w_.seen;
+    if (c_.bias) {
+      const std::byte* from = c_.bias.at(s_.b, h, i) + j0 * c_.bias.j * size_bytes(c_.bias.dtype);
+      const int64_t step = c_.bias.j * size_bytes(c_.bias.dtype);
+      for (int32_t j = 0; j < keys_; ++j) w_.bias[j] = load(from + j * step, c_.bias.dtype);
+      std::fill(w_.bias + keys_, w_.bias + t_.keys, 0.0f);
+      row.bias = w_.bias;
+    }
+    if (c_.keep) {
+      const std::byte* from = c_.keep.at(s_.b, h, i) + j0 * c_.keep.j;
+      for (int32_t j = 0; j < keys_; ++j) w_.keep[j] = from[j * c_.keep.j] != std::byte{0};
+      row.keep = w_.keep;
+    }
+    if (c_.p.mask.q_segment_ids) {
+      const int64_t id = index_at(ids_of(c_.p.mask.q_segment_ids, s_.b, s_.q_first), i);
+      for (int32_t j = 0; j < keys_; ++j)
+        w_.keep[j] = static_cast<uint8_t>((row.keep == nullptr || w_.keep[j] != 0) && id >= 0 && w_.segments[j] == id);
+      row.keep = w_.keep;
+    }
+    if (row.keep != nullptr) std::fill(w_.keep + keys_, w_.keep + t_.keys, uint8_t{0});
+  }
+
+  // Sinks, the division by the sum, and the rows' way out.
+  void finish() {
+    const RowsView out = rows_of(c_.a.out, s_.b, s_.q_first);
+    for (int32_t r = 0; r < rows_; ++r) {
+      const int64_t i = position(r), h = head(r);
+      OnlineSoftmax row{w_.m[r], w_.l[r]};
+      float* acc = w_.out + r * c_.sizes.v_dims;
+      // No visible key: 0 whatever other rows of the tile have put beside it.
+      if (row.l == 0.0f) std::fill_n(acc, c_.shape.v_dim, 0.0f);
+      float factor = 1.0f;
+      for (int64_t n = 0; n < sink_count(c_.p.sinks); ++n) factor *= row.admit_sink(sink_logit(c_.p.sinks, h, n));
+      c_.ops.store(acc, factor * row.inverse_sum(), static_cast<int32_t>(c_.shape.v_dim), out.at(i, h), out.dim,
+                   elem_of(out.dtype));
+      if (c_.a.lse) {
+        const RowsView lse = lse_rows_of(c_.a.lse, s_.b, s_.q_first);
+        store(lse.at(i, h), DType::kF32, row.lse());
+      }
+    }
+  }
+
+  const Call& c_;
+  const Worker& w_;
+  const Sequence& s_;
+  const int64_t kv_head_, first_;
+  const int32_t rows_;
+  const int64_t group_;
+  int32_t keys_ = 0;  // keys of the current tile
+  Tile t_{};
+};
+
+// Rows of a tile: as many as fit, fewer when that would leave threads without a task. Results do not depend on it.
+int64_t rows_per_tile(const Call& c, int64_t longest, int32_t workers) {
+  int64_t panels = kMaxPanels;
+  const int64_t rows = longest * c.shape.group();
+  while (panels > 2 && c.shape.batch * c.shape.kv_heads * ((rows - 1) / (panels * c.ops.row_step) + 1) < 3 * workers)
+    panels /= 2;
+  return panels * c.ops.row_step;
+}
+
+Status run_flash(const TileOps& ops, const AttentionArgs& a, const AttentionParams& p, const ExecContext& context) {
+  const Call call(ops, a, p);
+  int64_t longest = 0;
+  for (int64_t b = 0; b < call.shape.batch; ++b) longest = std::max(longest, sequence(a, p, b).q_len);
+  if (longest == 0 || call.shape.heads == 0) return {};
+
+  const int64_t rows = rows_per_tile(call, longest, worker_count(context, INT64_MAX));
+  const int64_t tiles = (longest * call.shape.group() - 1) / rows + 1;
+  const int64_t columns = call.shape.batch * call.shape.kv_heads;
+  const int32_t workers = worker_count(context, tiles * columns);
+  const Scratch scratch(context, bytes_per_worker(ops, a), workers);
+  if (!scratch) return {ErrorCode::kOutOfMemory, "scratch memory is not to be had", 0};
+
+  parallel(context, workers, tiles * columns, [&](int64_t task, int32_t thread) {
+    // Under a causal mask the last rows have the most keys: they go first, so that no thread ends with them.
+    const int64_t tile = tiles - 1 - task / columns, column = task % columns;
+    const Sequence s = sequence(a, p, column / call.shape.kv_heads);
+    const int64_t begin = tile * rows, end = std::min(begin + rows, s.q_len * call.shape.group());
+    if (begin >= end) return;
+    Worker worker{};
+    worker.lay_out(scratch.of(thread), call.sizes);
+    RowTile(call, worker, s, column % call.shape.kv_heads, begin, end).attend();
+  });
+  return {};
+}
+
+template <Isa isa, const TileOps& ops>
+struct FlashRow {
+  static Status available(const Device&) { return native::available(isa); }
+  static Status supports(const AttentionArgs& a, const AttentionParams&, const Device&) {
+    if (const Status s = native::available(isa); !s) return s;
+    if (ops.word_values == 2 && a.q.dtype != DType::kBF16)
+      return {ErrorCode::kUnsupported, "q dtype is not bf16, which this kernel's dot products take", 0};
+    return {};
+  }
+  static uint64_t workspace_bytes(const AttentionArgs& a, const AttentionParams&, int32_t workers) {
+    return Scratch::bytes(bytes_per_worker(ops, a), workers);
+  }
+  static Status run(const AttentionArgs& a, const AttentionParams& p, const ExecContext& context) {
+    return run_flash(ops, a, p, context);
+  }
+  static AttentionKernel entry(const char* name, const char* summary, int32_t priority) {
+    return {OpId::kFlash, DeviceType::kNative, name, summary, priority, available, supports, workspace_bytes, run};
+  }
+};
+
+}  // namespace
+
+void add_flash(Registry& registry) {
+  registry.add(FlashRow<Isa::kPortable, kPortableOps>::entry(
+      "flash/native/portable", "f32 f16 bf16, dense and ragged, every mask and score word, lse; any CPU", 0));
+#if defined(__x86_64__)
+  registry.add(FlashRow<Isa::kAvx2, kAvx2Ops>::entry("flash/native/avx2", "as portable, AVX2 and FMA", 10));
+  registry.add(FlashRow<Isa::kAvx512, kAvx512Ops>::entry("flash/native/avx512", "as portable, AVX-512", 20));
+  registry.add(FlashRow<Isa::kAvx512Bf16, kAvx512Bf16Ops>::entry("flash/native/avx512_bf16",
+                                                                 "bf16, otherwise as portable, AVX-512 BF16 dot products", 30));
+#endif
+}
+
+}  // namespace attend::native

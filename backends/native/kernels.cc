@@ -1,0 +1,12 @@
+#include "backends/native/kernels.h"
+
+namespace attend::native {
+
+// Every native row, by name, so that static linking keeps them.
+void add_kernels(Registry& registry);
+void add_kernels(Registry& registry) {
+  add_vanilla(registry);
+  add_flash(registry);
+}
+
+}  // namespace attend::native

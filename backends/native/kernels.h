@@ -1,0 +1,12 @@
+#pragma once
+
+namespace attend {
+class Registry;
+namespace native {
+
+// One function an operator: adds its rows.
+void add_flash(Registry& registry);
+void add_vanilla(Registry& registry);
+
+}  // namespace native
+}  // namespace attend

@@ -1,0 +1,26 @@
+#include "attend/error.h"
+
+namespace attend {
+
+const char* name(ErrorCode code) noexcept {
+  switch (code) {
+    case ErrorCode::kOk: return "ok";
+    case ErrorCode::kInvalidArgument: return "invalid_argument";
+    case ErrorCode::kUnsupported: return "unsupported";
+    case ErrorCode::kBackendUnavailable: return "backend_unavailable";
+    case ErrorCode::kDeviceError: return "device_error";
+    case ErrorCode::kNoMetadata: return "no_metadata";
+    case ErrorCode::kOutOfRange: return "out_of_range";
+    case ErrorCode::kOutOfMemory: return "out_of_memory";
+  }
+  return "unknown";
+}
+
+std::string to_string(const Status& status) {
+  const std::string text = status.message;
+  const size_t at = text.find("{}");
+  if (at == std::string::npos) return text;
+  return text.substr(0, at) + std::to_string(status.detail) + text.substr(at + 2);
+}
+
+}  // namespace attend

@@ -1,0 +1,127 @@
+#include "attend/registry.h"
+
+#include "ops/registry_state.h"
+
+namespace attend {
+namespace native {
+void add_kernels(Registry& registry);  // backends/native/kernels.cc
+}
+
+namespace {
+
+std::string how_to_get(DeviceType device) {
+  const std::string plugin = std::string("libattend_") + name(device) + ".so";
+  return "; put " + plugin + " beside libattend, name its folder in ATTEND_BACKEND_PATH, or call Registry::load_backend";
+}
+
+[[noreturn]] void throw_no_backend(DeviceType device) {
+  throw Error(ErrorCode::kBackendUnavailable,
+              std::string("no ") + name(device) + " backend is loaded" + how_to_get(device));
+}
+
+}  // namespace
+
+Registry::Registry() : state_(std::make_unique<State>()) {}
+Registry::~Registry() = default;
+
+// Never destroyed: kernels may still be asked for while other statics go.
+Registry& Registry::global() {
+  static Registry& registry = *[] {
+    auto* r = new Registry;
+    native::add_kernels(*r);  // one line per built-in table
+    r->state_->backends.push_back({"native", DeviceType::kNative, 1, "ok", "", nullptr});
+    for (const std::string& path : find_plugins()) {
+      try {
+        r->load_backend(path);
+      } catch (const Error& e) {
+        r->state_->failures.push_back({path, e.what()});
+      }
+    }
+    return r;
+  }();
+  return registry;
+}
+
+void Registry::add(const AttentionKernel& row) {
+  const std::lock_guard lock(state_->mutex);
+  state_->attention.add(row);
+}
+void Registry::add(const GdnKernel& row) {
+  const std::lock_guard lock(state_->mutex);
+  state_->gdn.add(row);
+}
+void Registry::add(const MergeKernel& row) {
+  const std::lock_guard lock(state_->mutex);
+  state_->merge.add(row);
+}
+
+std::span<const AttentionKernel> Registry::attention_kernels(OpId op, DeviceType device) const {
+  return state_->attention.get(op, device);
+}
+std::span<const GdnKernel> Registry::gdn_kernels(DeviceType device) const {
+  return state_->gdn.get(OpId::kGdn, device);
+}
+std::span<const MergeKernel> Registry::merge_kernels(DeviceType device) const {
+  return state_->merge.get(OpId::kMerge, device);
+}
+
+const AttentionKernel& Registry::select(OpId op, const AttentionArgs& args, const AttentionParams& params,
+                                        const Device& device) const {
+  const auto rows = attention_kernels(op, device.type);
+  for (const AttentionKernel& row : rows)
+    if (row.supports(args, params, device)) return row;
+
+  if (device.type != DeviceType::kNative) {
+    const BackendTable& table = backend(device.type);
+    if (table.device_count() <= device.index)
+      throw Error(ErrorCode::kBackendUnavailable, std::string(name(op)) + ": device is " + to_string(device) + ", expected one of " +
+                                                      std::to_string(table.device_count()) + " " + name(device.type) +
+                                                      " devices; " + to_string(table.status()));
+  }
+  if (rows.empty())
+    throw Error(ErrorCode::kUnsupported,
+                std::string(name(op)) + ": no " + name(device.type) + " kernel of this operator is built");
+  std::string why = std::string(name(op)) + ": no " + name(device.type) + " kernel takes this call:";
+  for (const AttentionKernel& row : rows)
+    why += std::string("\n  ") + row.name + ": " + to_string(row.supports(args, params, device));
+  throw Error(ErrorCode::kUnsupported, why);
+}
+
+std::vector<KernelAnswer> Registry::explain(OpId op, const AttentionArgs& args, const AttentionParams& params,
+                                            const Device& device) const {
+  std::vector<KernelAnswer> answers;
+  for (const AttentionKernel& row : attention_kernels(op, device.type))
+    answers.push_back({row.name, row.supports(args, params, device)});
+  return answers;
+}
+
+void Registry::load_backend(const std::string& path) {
+  const BackendTable& table = open_plugin(path);
+  const std::lock_guard lock(state_->mutex);
+  for (const Backend& known : state_->backends)
+    if (known.table == &table) return;  // the same object again: its rows are here
+  for (uint32_t i = 0; i < table.num_attention_kernels; ++i) state_->attention.add(table.attention_kernels[i]);
+  for (uint32_t i = 0; i < table.num_gdn_kernels; ++i) state_->gdn.add(table.gdn_kernels[i]);
+  for (uint32_t i = 0; i < table.num_merge_kernels; ++i) state_->merge.add(table.merge_kernels[i]);
+  const Status status = table.status();
+  state_->backends.push_back(
+      {table.name, table.device, table.device_count(), status ? "ok" : to_string(status), path, &table});
+}
+
+std::vector<Backend> Registry::backends() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->backends;
+}
+std::vector<LoadFailure> Registry::load_failures() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->failures;
+}
+
+const BackendTable& Registry::backend(DeviceType device) const {
+  const std::lock_guard lock(state_->mutex);
+  for (const Backend& known : state_->backends)
+    if (known.device == device && known.table != nullptr) return *known.table;
+  throw_no_backend(device);
+}
+
+}  // namespace attend

@@ -1,0 +1,63 @@
+#pragma once
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "attend/registry.h"
+
+namespace attend {
+
+inline size_t device_slot(DeviceType type) {
+  return type == DeviceType::kNative ? 0 : type == DeviceType::kCuda ? 1 : 2;
+}
+
+// Rows of one kind, published as immutable lists: readers take no lock, and a list that a reader still holds
+// outlives its replacement (loads are rare, so the old lists are simply kept).
+template <class Row>
+class RowLists {
+ public:
+  std::span<const Row> get(OpId op, DeviceType device) const {
+    const std::vector<Row>* list = slot(op, device).load(std::memory_order_acquire);
+    return list == nullptr ? std::span<const Row>{} : std::span<const Row>(*list);
+  }
+  // The caller holds the registry's mutex.
+  void add(const Row& row) {
+    auto& published = slot(row.op, row.device);
+    const std::vector<Row>* old = published.load(std::memory_order_relaxed);
+    auto list = old == nullptr ? std::make_unique<std::vector<Row>>() : std::make_unique<std::vector<Row>>(*old);
+    const auto after = std::upper_bound(list->begin(), list->end(), row,
+                                        [](const Row& a, const Row& b) { return a.priority > b.priority; });
+    list->insert(after, row);
+    published.store(list.get(), std::memory_order_release);
+    kept_.push_back(std::move(list));
+  }
+
+ private:
+  using Slot = std::atomic<const std::vector<Row>*>;
+  Slot& slot(OpId op, DeviceType device) { return slots_[static_cast<size_t>(op)][device_slot(device)]; }
+  const Slot& slot(OpId op, DeviceType device) const { return slots_[static_cast<size_t>(op)][device_slot(device)]; }
+
+  std::array<std::array<Slot, 3>, static_cast<size_t>(OpId::kCount)> slots_{};
+  std::vector<std::unique_ptr<const std::vector<Row>>> kept_;
+};
+
+struct Registry::State {
+  mutable std::mutex mutex;  // guards everything below except readers of the row lists
+  RowLists<AttentionKernel> attention;
+  RowLists<GdnKernel> gdn;
+  RowLists<MergeKernel> merge;
+  std::vector<Backend> backends;
+  std::vector<LoadFailure> failures;
+};
+
+// Where plugins are looked for on first use: beside this library, then ATTEND_BACKEND_PATH.
+std::vector<std::string> find_plugins();
+
+// Opens a plugin and checks that it was built against these headers.
+//   errors   kBackendUnavailable
+const BackendTable& open_plugin(const std::string& path);
+
+}  // namespace attend
