@@ -5,13 +5,24 @@
 
 #include "attend/registry.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace attend {
 namespace native {
 namespace {
 
+#if defined(__x86_64__)
+bool cpu_has_f16c() {  // a word that __builtin_cpu_supports of older compilers does not know
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
 bool cpu_has(Isa isa) {
 #if defined(__x86_64__)
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && cpu_has_f16c();
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
   switch (isa) {
