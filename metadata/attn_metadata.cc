@@ -6,12 +6,15 @@
 namespace attend {
 namespace {
 
-[[noreturn]] void refuse(const std::string& what) { throw Error(ErrorCode::kInvalidArgument, "metadata: " + what); }
+[[noreturn]] void refuse(const std::string& what) {
+  throw Error(ErrorCode::kInvalidArgument, "metadata: " + what);
+}
 
 void check_vector(const char* field, const TensorView& t, int rank) {
   if (!t) return;
   if (t.rank != rank)
-    refuse(std::string(field) + " rank is " + std::to_string(t.rank) + ", expected " + std::to_string(rank));
+    refuse(std::string(field) + " rank is " + std::to_string(t.rank) + ", expected " +
+           std::to_string(rank));
   if (t.dtype != DType::kI32 && t.dtype != DType::kI64)
     refuse(std::string(field) + " dtype is " + name(t.dtype) + ", expected i32 or i64");
 }
@@ -24,8 +27,10 @@ void AttnMetadata::validate() const {
   check_vector("context_lens", context_lens, 1);
   check_vector("slot_mapping", slot_mapping, 1);
   check_vector("block_table", block_table, 2);
-  if (max_seqlen_q < 0) refuse("max_seqlen_q is " + std::to_string(max_seqlen_q) + ", expected 0 or more");
-  if (max_seqlen_k < 0) refuse("max_seqlen_k is " + std::to_string(max_seqlen_k) + ", expected 0 or more");
+  if (max_seqlen_q < 0)
+    refuse("max_seqlen_q is " + std::to_string(max_seqlen_q) + ", expected 0 or more");
+  if (max_seqlen_k < 0)
+    refuse("max_seqlen_k is " + std::to_string(max_seqlen_k) + ", expected 0 or more");
   if (block_table && page_size < 1)
     refuse("page_size is " + std::to_string(page_size) + ", expected 1 or more with block_table");
   if (!cu_seqlens_q) return;
@@ -33,8 +38,9 @@ void AttnMetadata::validate() const {
   const int64_t num_reqs = cu_seqlens_q.dim(0) - 1;
   const auto per_request = [&](const char* field, const TensorView& t, int64_t want) {
     if (t && t.dim(0) != want)
-      refuse(std::string(field) + " dim 0 is " + std::to_string(t.dim(0)) + ", expected " + std::to_string(want) +
-             " (cu_seqlens_q tells " + std::to_string(num_reqs) + " requests)");
+      refuse(std::string(field) + " dim 0 is " + std::to_string(t.dim(0)) + ", expected " +
+             std::to_string(want) + " (cu_seqlens_q tells " + std::to_string(num_reqs) +
+             " requests)");
   };
   per_request("cu_seqlens_k", cu_seqlens_k, num_reqs + 1);
   per_request("context_lens", context_lens, num_reqs);

@@ -4,7 +4,8 @@
 
 #include "attend/kernel.h"
 
-// What every attention call must satisfy before a byte is written (contract 6). Each throws attend::Error:
+// What every attention call must satisfy before a byte is written (contract 6). Each throws
+// attend::Error:
 //   <where>: <argument> <property> is <got>, expected <want>[; what to do]
 namespace attend {
 
@@ -54,7 +55,8 @@ void for_each_tensor(const AttentionArgs& a, const AttentionParams& p, F&& f) {
 [[noreturn]] void throw_invalid(const char* where, const std::string& what);
 [[noreturn]] void throw_unsupported(const char* where, const std::string& what);
 
-// Every given tensor lies on `device` and can be addressed: sizes fit 64 bits, data is there and aligned.
+// Every given tensor lies on `device` and can be addressed: sizes fit 64 bits, data is there and
+// aligned.
 void check_tensors(const char* where, Device device, const AttentionArgs&, const AttentionParams&);
 // Scalars and words that need or exclude one another.
 void check_words(const char* where, const AttentionParams&);

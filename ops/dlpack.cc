@@ -18,18 +18,23 @@ struct TypeCode {
   uint8_t code, bits;
 };
 constexpr TypeCode kTypeCodes[] = {
-    {DType::kF32, kDLFloat, 32},      {DType::kF16, kDLFloat, 16},    {DType::kBF16, kDLBfloat, 16},
-    {DType::kF8E4M3, kCodeF8E4M3Fn, 8}, {DType::kF8E5M2, kCodeF8E5M2, 8}, {DType::kI8, kDLInt, 8},
-    {DType::kI32, kDLInt, 32},        {DType::kI64, kDLInt, 64},      {DType::kBool, kCodeBool, 8},
+    {DType::kF32, kDLFloat, 32},      {DType::kF16, kDLFloat, 16},
+    {DType::kBF16, kDLBfloat, 16},    {DType::kF8E4M3, kCodeF8E4M3Fn, 8},
+    {DType::kF8E5M2, kCodeF8E5M2, 8}, {DType::kI8, kDLInt, 8},
+    {DType::kI32, kDLInt, 32},        {DType::kI64, kDLInt, 64},
+    {DType::kBool, kCodeBool, 8},
 };
 
-[[noreturn]] void refuse(const std::string& what) { throw Error(ErrorCode::kInvalidArgument, "from_dlpack: " + what); }
+[[noreturn]] void refuse(const std::string& what) {
+  throw Error(ErrorCode::kInvalidArgument, "from_dlpack: " + what);
+}
 
 DType dtype_of(const DLDataType& type) {
   for (const TypeCode& t : kTypeCodes)
     if (t.code == type.code && t.bits == type.bits && type.lanes == 1) return t.dtype;
-  refuse("dtype is (code " + std::to_string(type.code) + ", bits " + std::to_string(type.bits) + ", lanes " +
-         std::to_string(type.lanes) + "), expected f32, f16, bf16, f8_e4m3, f8_e5m2, i8, i32, i64 or bool of one lane");
+  refuse("dtype is (code " + std::to_string(type.code) + ", bits " + std::to_string(type.bits) +
+         ", lanes " + std::to_string(type.lanes) +
+         "), expected f32, f16, bf16, f8_e4m3, f8_e5m2, i8, i32, i64 or bool of one lane");
 }
 
 DLDataType dl_type_of(DType dtype) {
@@ -43,7 +48,9 @@ DeviceType device_of(int type) {
     case kDLCPU: return DeviceType::kNative;
     case kDLCUDA: return DeviceType::kCuda;
     case kDLROCM: return DeviceType::kRocm;
-    default: refuse("device type is " + std::to_string(type) + ", expected 1 (cpu), 2 (cuda) or 10 (rocm)");
+    default:
+      refuse("device type is " + std::to_string(type) +
+             ", expected 1 (cpu), 2 (cuda) or 10 (rocm)");
   }
 }
 
@@ -91,7 +98,9 @@ DLManagedTensor* to_dlpack(Tensor&& tensor) {
   t.shape = exported->shape;
   t.strides = exported->stride;
   exported->managed.manager_ctx = exported.get();
-  exported->managed.deleter = [](DLManagedTensor* self) { delete static_cast<Exported*>(self->manager_ctx); };
+  exported->managed.deleter = [](DLManagedTensor* self) {
+    delete static_cast<Exported*>(self->manager_ctx);
+  };
   exported->tensor = std::move(tensor);
   return &exported.release()->managed;
 }

@@ -38,12 +38,14 @@ void ExecContext::check() const {
     if (error_word != nullptr) word = *error_word;
   } else {
     const BackendTable& backend = Registry::global().backend(device.type);
-    if (error_word != nullptr) require(backend.copy(&word, Device{}, error_word, device, sizeof word, stream));
+    if (error_word != nullptr)
+      require(backend.copy(&word, Device{}, error_word, device, sizeof word, stream));
     require(backend.synchronize(device, stream));
   }
   if (word.code == 0) return;
   throw Error(static_cast<ErrorCode>(word.code),
-              std::string("ExecContext::check: ") + name(static_cast<ErrorArgument>(word.argument)) + "[" +
+              std::string("ExecContext::check: ") +
+                  name(static_cast<ErrorArgument>(word.argument)) + "[" +
                   std::to_string(word.position) + "] is " + std::to_string(word.value) +
                   ", expected an index within its tensor; the request that holds it was skipped");
 }

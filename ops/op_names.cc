@@ -37,8 +37,12 @@ bool lists(std::string_view list, std::string_view word) {
 
 }  // namespace
 
-const char* name(OpId op) noexcept { return op < OpId::kCount ? kNames[static_cast<size_t>(op)].name : "unknown"; }
-const char* aliases(OpId op) noexcept { return op < OpId::kCount ? kNames[static_cast<size_t>(op)].aliases : ""; }
+const char* name(OpId op) noexcept {
+  return op < OpId::kCount ? kNames[static_cast<size_t>(op)].name : "unknown";
+}
+const char* aliases(OpId op) noexcept {
+  return op < OpId::kCount ? kNames[static_cast<size_t>(op)].aliases : "";
+}
 
 OpId op_from_name(std::string_view wanted) {
   std::string known;

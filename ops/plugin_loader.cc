@@ -18,31 +18,37 @@ namespace fs = std::filesystem;
 // Sizes that tell the two sides' headers apart, as the message shows them.
 std::string describe(const AbiSizes& s) {
   std::string text = "abi " + std::to_string(s.version) + ", sizes";
-  for (uint32_t size : {s.backend_table, s.kernel_entry, s.attention_args, s.attention_params, s.gdn_args,
-                        s.gdn_params, s.merge_args, s.exec_context})
+  for (uint32_t size : {s.backend_table, s.kernel_entry, s.attention_args, s.attention_params,
+                        s.gdn_args, s.gdn_params, s.merge_args, s.exec_context})
     text += " " + std::to_string(size);
   return text;
 }
 
 bool same(const AbiSizes& a, const AbiSizes& b) {
-  return a.version == b.version && a.backend_table == b.backend_table && a.kernel_entry == b.kernel_entry &&
-         a.attention_args == b.attention_args && a.attention_params == b.attention_params &&
-         a.gdn_args == b.gdn_args && a.gdn_params == b.gdn_params && a.merge_args == b.merge_args &&
+  return a.version == b.version && a.backend_table == b.backend_table &&
+         a.kernel_entry == b.kernel_entry && a.attention_args == b.attention_args &&
+         a.attention_params == b.attention_params && a.gdn_args == b.gdn_args &&
+         a.gdn_params == b.gdn_params && a.merge_args == b.merge_args &&
          a.exec_context == b.exec_context;
 }
 
 template <class Row>
-void check_rows(const std::string& path, const BackendTable& table, const Row* rows, uint32_t count) {
-  if (count > 0 && rows == nullptr) refuse(path, "names " + std::to_string(count) + " kernels and gives no table of them");
+void check_rows(const std::string& path, const BackendTable& table, const Row* rows,
+                uint32_t count) {
+  if (count > 0 && rows == nullptr)
+    refuse(path, "names " + std::to_string(count) + " kernels and gives no table of them");
   for (uint32_t i = 0; i < count; ++i) {
     const Row& row = rows[i];
     const std::string which = "kernel " + std::to_string(i);
-    if (row.name == nullptr || row.summary == nullptr || row.available == nullptr || row.supports == nullptr ||
-        row.workspace_bytes == nullptr || row.run == nullptr)
+    if (row.name == nullptr || row.summary == nullptr || row.available == nullptr ||
+        row.supports == nullptr || row.workspace_bytes == nullptr || row.run == nullptr)
       refuse(path, which + " has a null field, expected name, summary and four functions");
-    if (row.op >= OpId::kCount) refuse(path, which + " is of operator " + std::to_string(static_cast<int>(row.op)) + ", which this library does not know");
+    if (row.op >= OpId::kCount)
+      refuse(path, which + " is of operator " + std::to_string(static_cast<int>(row.op)) +
+                       ", which this library does not know");
     if (row.device != table.device)
-      refuse(path, which + " (" + row.name + ") is for " + name(row.device) + ", expected " + name(table.device) + " like its table");
+      refuse(path, which + " (" + row.name + ") is for " + name(row.device) + ", expected " +
+                       name(table.device) + " like its table");
   }
 }
 
@@ -51,7 +57,8 @@ void add_plugins_of(const fs::path& folder, std::vector<std::string>& found) {
   std::vector<std::string> here;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
     const std::string file = entry.path().filename().string();
-    if (file.starts_with("libattend_") && file.ends_with(".so")) here.push_back(entry.path().string());
+    if (file.starts_with("libattend_") && file.ends_with(".so"))
+      here.push_back(entry.path().string());
   }
   std::sort(here.begin(), here.end());
   found.insert(found.end(), here.begin(), here.end());
@@ -83,15 +90,19 @@ const BackendTable& open_plugin(const std::string& path) {
     refuse(path, std::string("cannot be opened: ") + (why != nullptr ? why : "no reason given"));
   }
   const auto entry = reinterpret_cast<BackendEntryPoint>(dlsym(handle, kBackendEntrySymbol));
-  if (entry == nullptr) refuse(path, std::string("does not export ") + kBackendEntrySymbol + ", expected a backend plugin of attend");
+  if (entry == nullptr)
+    refuse(path, std::string("does not export ") + kBackendEntrySymbol +
+                     ", expected a backend plugin of attend");
   const BackendTable* table = entry();
   if (table == nullptr) refuse(path, "gave no backend table");
   if (!same(table->abi, abi_sizes()))
-    refuse(path, "was built against other headers (" + describe(table->abi) + "; this library: " + describe(abi_sizes()) +
-                     "); rebuild it against this version");
-  if (table->name == nullptr || table->device_count == nullptr || table->status == nullptr || table->copy == nullptr ||
-      table->synchronize == nullptr)
-    refuse(path, "gave a table with a null field, expected name, device_count, status, copy and synchronize");
+    refuse(path, "was built against other headers (" + describe(table->abi) + "; this library: " +
+                     describe(abi_sizes()) + "); rebuild it against this version");
+  if (table->name == nullptr || table->device_count == nullptr || table->status == nullptr ||
+      table->copy == nullptr || table->synchronize == nullptr)
+    refuse(path,
+           "gave a table with a null field, expected name, device_count, status, copy and "
+           "synchronize");
   check_rows(path, *table, table->attention_kernels, table->num_attention_kernels);
   check_rows(path, *table, table->gdn_kernels, table->num_gdn_kernels);
   check_rows(path, *table, table->merge_kernels, table->num_merge_kernels);

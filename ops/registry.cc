@@ -11,7 +11,9 @@ namespace {
 
 std::string how_to_get(DeviceType device) {
   const std::string plugin = std::string("libattend_") + name(device) + ".so";
-  return "; put " + plugin + " beside libattend, name its folder in ATTEND_BACKEND_PATH, or call Registry::load_backend";
+  return "; put " + plugin +
+         " beside libattend, name its folder in ATTEND_BACKEND_PATH, or call "
+         "Registry::load_backend";
 }
 
 [[noreturn]] void throw_no_backend(DeviceType device) {
@@ -65,8 +67,8 @@ std::span<const MergeKernel> Registry::merge_kernels(DeviceType device) const {
   return state_->merge.get(OpId::kMerge, device);
 }
 
-const AttentionKernel& Registry::select(OpId op, const AttentionArgs& args, const AttentionParams& params,
-                                        const Device& device) const {
+const AttentionKernel& Registry::select(OpId op, const AttentionArgs& args,
+                                        const AttentionParams& params, const Device& device) const {
   const auto rows = attention_kernels(op, device.type);
   for (const AttentionKernel& row : rows)
     if (row.supports(args, params, device)) return row;
@@ -74,20 +76,23 @@ const AttentionKernel& Registry::select(OpId op, const AttentionArgs& args, cons
   if (device.type != DeviceType::kNative) {
     const BackendTable& table = backend(device.type);
     if (table.device_count() <= device.index)
-      throw Error(ErrorCode::kBackendUnavailable, std::string(name(op)) + ": device is " + to_string(device) + ", expected one of " +
-                                                      std::to_string(table.device_count()) + " " + name(device.type) +
-                                                      " devices; " + to_string(table.status()));
+      throw Error(ErrorCode::kBackendUnavailable,
+                  std::string(name(op)) + ": device is " + to_string(device) +
+                      ", expected one of " + std::to_string(table.device_count()) + " " +
+                      name(device.type) + " devices; " + to_string(table.status()));
   }
   if (rows.empty())
-    throw Error(ErrorCode::kUnsupported,
-                std::string(name(op)) + ": no " + name(device.type) + " kernel of this operator is built");
-  std::string why = std::string(name(op)) + ": no " + name(device.type) + " kernel takes this call:";
+    throw Error(ErrorCode::kUnsupported, std::string(name(op)) + ": no " + name(device.type) +
+                                             " kernel of this operator is built");
+  std::string why =
+      std::string(name(op)) + ": no " + name(device.type) + " kernel takes this call:";
   for (const AttentionKernel& row : rows)
     why += std::string("\n  ") + row.name + ": " + to_string(row.supports(args, params, device));
   throw Error(ErrorCode::kUnsupported, why);
 }
 
-std::vector<KernelAnswer> Registry::explain(OpId op, const AttentionArgs& args, const AttentionParams& params,
+std::vector<KernelAnswer> Registry::explain(OpId op, const AttentionArgs& args,
+                                            const AttentionParams& params,
                                             const Device& device) const {
   std::vector<KernelAnswer> answers;
   for (const AttentionKernel& row : attention_kernels(op, device.type))
@@ -100,12 +105,13 @@ void Registry::load_backend(const std::string& path) {
   const std::lock_guard lock(state_->mutex);
   for (const Backend& known : state_->backends)
     if (known.table == &table) return;  // the same object again: its rows are here
-  for (uint32_t i = 0; i < table.num_attention_kernels; ++i) state_->attention.add(table.attention_kernels[i]);
+  for (uint32_t i = 0; i < table.num_attention_kernels; ++i)
+    state_->attention.add(table.attention_kernels[i]);
   for (uint32_t i = 0; i < table.num_gdn_kernels; ++i) state_->gdn.add(table.gdn_kernels[i]);
   for (uint32_t i = 0; i < table.num_merge_kernels; ++i) state_->merge.add(table.merge_kernels[i]);
   const Status status = table.status();
-  state_->backends.push_back(
-      {table.name, table.device, table.device_count(), status ? "ok" : to_string(status), path, &table});
+  state_->backends.push_back({table.name, table.device, table.device_count(),
+                              status ? "ok" : to_string(status), path, &table});
 }
 
 std::vector<Backend> Registry::backends() const {

@@ -14,8 +14,8 @@ inline size_t device_slot(DeviceType type) {
   return type == DeviceType::kNative ? 0 : type == DeviceType::kCuda ? 1 : 2;
 }
 
-// Rows of one kind, published as immutable lists: readers take no lock, and a list that a reader still holds
-// outlives its replacement (loads are rare, so the old lists are simply kept).
+// Rows of one kind, published as immutable lists: readers take no lock, and a list that a reader
+// still holds outlives its replacement (loads are rare, so the old lists are simply kept).
 template <class Row>
 class RowLists {
  public:
@@ -27,9 +27,11 @@ class RowLists {
   void add(const Row& row) {
     auto& published = slot(row.op, row.device);
     const std::vector<Row>* old = published.load(std::memory_order_relaxed);
-    auto list = old == nullptr ? std::make_unique<std::vector<Row>>() : std::make_unique<std::vector<Row>>(*old);
-    const auto after = std::upper_bound(list->begin(), list->end(), row,
-                                        [](const Row& a, const Row& b) { return a.priority > b.priority; });
+    auto list = old == nullptr ? std::make_unique<std::vector<Row>>()
+                               : std::make_unique<std::vector<Row>>(*old);
+    const auto after =
+        std::upper_bound(list->begin(), list->end(), row,
+                         [](const Row& a, const Row& b) { return a.priority > b.priority; });
     list->insert(after, row);
     published.store(list.get(), std::memory_order_release);
     kept_.push_back(std::move(list));
@@ -37,8 +39,12 @@ class RowLists {
 
  private:
   using Slot = std::atomic<const std::vector<Row>*>;
-  Slot& slot(OpId op, DeviceType device) { return slots_[static_cast<size_t>(op)][device_slot(device)]; }
-  const Slot& slot(OpId op, DeviceType device) const { return slots_[static_cast<size_t>(op)][device_slot(device)]; }
+  Slot& slot(OpId op, DeviceType device) {
+    return slots_[static_cast<size_t>(op)][device_slot(device)];
+  }
+  const Slot& slot(OpId op, DeviceType device) const {
+    return slots_[static_cast<size_t>(op)][device_slot(device)];
+  }
 
   std::array<std::array<Slot, 3>, static_cast<size_t>(OpId::kCount)> slots_{};
   std::vector<std::unique_ptr<const std::vector<Row>>> kept_;

@@ -49,7 +49,9 @@ int64_t size_bytes(DType dtype) noexcept {
   return 0;
 }
 
-std::string to_string(Device device) { return std::string(name(device.type)) + ":" + std::to_string(device.index); }
+std::string to_string(Device device) {
+  return std::string(name(device.type)) + ":" + std::to_string(device.index);
+}
 
 std::string to_string(const TensorView& view) {
   std::string text = std::string(name(view.dtype)) + "[";
@@ -59,7 +61,8 @@ std::string to_string(const TensorView& view) {
 
 TensorView contiguous(void* data, DType dtype, std::span<const int64_t> shape, Device device) {
   if (shape.size() > kMaxRank)
-    throw Error(ErrorCode::kInvalidArgument, "contiguous: shape rank is " + std::to_string(shape.size()) +
+    throw Error(ErrorCode::kInvalidArgument, "contiguous: shape rank is " +
+                                                 std::to_string(shape.size()) +
                                                  ", expected at most " + std::to_string(kMaxRank));
   TensorView view;
   view.data = data;
@@ -69,12 +72,14 @@ TensorView contiguous(void* data, DType dtype, std::span<const int64_t> shape, D
   int64_t elements = 1;
   for (size_t i = shape.size(); i-- > 0;) {
     if (shape[i] < 0)
-      throw Error(ErrorCode::kInvalidArgument, "contiguous: shape dim " + std::to_string(i) + " is " +
-                                                   std::to_string(shape[i]) + ", expected 0 or more");
+      throw Error(ErrorCode::kInvalidArgument, "contiguous: shape dim " + std::to_string(i) +
+                                                   " is " + std::to_string(shape[i]) +
+                                                   ", expected 0 or more");
     view.shape[i] = shape[i];
     view.stride[i] = elements;
     if (__builtin_mul_overflow(elements, shape[i] == 0 ? 1 : shape[i], &elements))
-      throw Error(ErrorCode::kInvalidArgument, "contiguous: shape has more elements than 64 bits count, expected fewer");
+      throw Error(ErrorCode::kInvalidArgument,
+                  "contiguous: shape has more elements than 64 bits count, expected fewer");
   }
   return view;
 }
@@ -82,7 +87,8 @@ TensorView contiguous(void* data, DType dtype, std::span<const int64_t> shape, D
 TensorView transposed(const TensorView& view, int a, int b) {
   for (int dim : {a, b})
     if (dim < -view.rank || dim >= view.rank)
-      throw Error(ErrorCode::kInvalidArgument, "transposed: dimension is " + std::to_string(dim) + ", expected within rank " +
+      throw Error(ErrorCode::kInvalidArgument, "transposed: dimension is " + std::to_string(dim) +
+                                                   ", expected within rank " +
                                                    std::to_string(view.rank));
   const auto at = [&](int dim) { return static_cast<size_t>(dim < 0 ? view.rank + dim : dim); };
   TensorView result = view;
@@ -103,22 +109,24 @@ struct DeviceBlock {
   uint64_t bytes;
 };
 
-void free_native(void* data) { ::operator delete(data, std::align_val_t{kAlignment}); }
+void free_native(void* data) { ::operator delete (data, std::align_val_t{kAlignment}); }
 
 void free_on_device(void* context) {
   const std::unique_ptr<DeviceBlock> block(static_cast<DeviceBlock*>(context));
-  block->allocator.deallocate(block->allocator.user, block->device, block->data, block->bytes, nullptr);
+  block->allocator.deallocate(block->allocator.user, block->device, block->data, block->bytes,
+                              nullptr);
 }
 
 [[noreturn]] void throw_no_memory(uint64_t bytes, Device device) {
-  throw Error(ErrorCode::kOutOfMemory,
-              "Tensor::empty: " + std::to_string(bytes) + " bytes are not to be had on " + to_string(device));
+  throw Error(ErrorCode::kOutOfMemory, "Tensor::empty: " + std::to_string(bytes) +
+                                           " bytes are not to be had on " + to_string(device));
 }
 
 uint64_t view_bytes(const TensorView& view, const char* where) {
   int64_t bytes = 0;
   if (__builtin_mul_overflow(view.num_elements(), size_bytes(view.dtype), &bytes))
-    throw Error(ErrorCode::kInvalidArgument, std::string(where) + ": shape has more bytes than 64 bits count, expected fewer");
+    throw Error(ErrorCode::kInvalidArgument,
+                std::string(where) + ": shape has more bytes than 64 bits count, expected fewer");
   return static_cast<uint64_t>(bytes);
 }
 
@@ -174,14 +182,15 @@ Tensor Tensor::empty(DType dtype, std::span<const int64_t> shape, Device device)
   TensorView view = contiguous(nullptr, dtype, shape, device);
   const uint64_t bytes = view_bytes(view, "Tensor::empty");
   if (device.type == DeviceType::kNative) {
-    view.data = ::operator new(bytes == 0 ? 1 : bytes, std::align_val_t{kAlignment}, std::nothrow);
+    view.data = ::operator new (bytes == 0 ? 1 : bytes, std::align_val_t{kAlignment}, std::nothrow);
     if (view.data == nullptr) throw_no_memory(bytes, device);
     return adopt(view, view.data, free_native);
   }
   const Allocator& allocator = Registry::global().backend(device.type).allocator;
   if (allocator.allocate == nullptr)
-    throw Error(ErrorCode::kBackendUnavailable, "Tensor::empty: the " + std::string(name(device.type)) +
-                                                    " backend has no device to allocate on; see Registry::backends()");
+    throw Error(ErrorCode::kBackendUnavailable,
+                "Tensor::empty: the " + std::string(name(device.type)) +
+                    " backend has no device to allocate on; see Registry::backends()");
   auto block = std::make_unique<DeviceBlock>(DeviceBlock{allocator, device, nullptr, bytes});
   block->data = allocator.allocate(allocator.user, device, bytes, kAlignment, nullptr);
   if (block->data == nullptr && bytes > 0) throw_no_memory(bytes, device);
@@ -200,7 +209,8 @@ Tensor Tensor::to(Device device) const {
   }
   if (!is_row_major(view_)) {
     if (view_.device.type != DeviceType::kNative)
-      throw Error(ErrorCode::kUnsupported, "Tensor::to: the tensor is strided on " + to_string(view_.device) +
+      throw Error(ErrorCode::kUnsupported, "Tensor::to: the tensor is strided on " +
+                                               to_string(view_.device) +
                                                ", expected row-major; copy it there first");
     return to(Device{}).to(device);
   }

@@ -22,9 +22,11 @@ bool cpu_has_f16c() {  // a word that __builtin_cpu_supports of older compilers 
 
 bool cpu_has(Isa isa) {
 #if defined(__x86_64__)
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && cpu_has_f16c();
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && cpu_has_f16c();
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
   switch (isa) {
     case Isa::kPortable: return true;
     case Isa::kAvx2: return avx2;
@@ -54,10 +56,10 @@ Verdicts ask_machine() {
   if (word == "baseline") ceiling = 0;
   Verdicts v{};
   for (int i = 0; i < static_cast<int>(Isa::kCount); ++i)
-    v.of[i] = ceiling < 0                       ? Verdict::kUnknownWord
+    v.of[i] = ceiling < 0                     ? Verdict::kUnknownWord
               : !cpu_has(static_cast<Isa>(i)) ? Verdict::kCpuLacks
-              : i > ceiling                     ? Verdict::kForbidden
-                                                : Verdict::kYes;
+              : i > ceiling                   ? Verdict::kForbidden
+                                              : Verdict::kYes;
   return v;
 }
 
@@ -88,11 +90,22 @@ Status available(Isa isa) {
   switch (verdicts.of[static_cast<int>(isa)]) {
     case Verdict::kYes: return {};
     case Verdict::kCpuLacks: return {ErrorCode::kUnsupported, missing(isa), 0};
-    case Verdict::kForbidden: return {ErrorCode::kUnsupported, "ATTEND_ISA in the environment names a lower level", 0};
+    case Verdict::kForbidden:
+      return {ErrorCode::kUnsupported, "ATTEND_ISA in the environment names a lower level", 0};
     case Verdict::kUnknownWord: break;
   }
   return {ErrorCode::kInvalidArgument,
-          "ATTEND_ISA is an unknown word, expected baseline, portable, avx2, avx512 or avx512_bf16, or unset", 0};
+          "ATTEND_ISA is an unknown word, expected baseline, portable, avx2, avx512 or "
+          "avx512_bf16, or unset",
+          0};
+}
+
+bool bf16_dot_products_pay() {
+#if defined(__x86_64__)
+  return !__builtin_cpu_is("intel");
+#else
+  return false;
+#endif
 }
 
 }  // namespace native
@@ -100,7 +113,8 @@ Status available(Isa isa) {
 const char* native_isa() {
   const char* best = "none: ATTEND_ISA is an unknown word";
   for (int i = 0; i < static_cast<int>(native::Isa::kCount); ++i)
-    if (native::available(static_cast<native::Isa>(i))) best = native::name(static_cast<native::Isa>(i));
+    if (native::available(static_cast<native::Isa>(i)))
+      best = native::name(static_cast<native::Isa>(i));
   return best;
 }
 

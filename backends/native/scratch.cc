@@ -8,12 +8,13 @@ namespace {
 constexpr uint64_t kAlignment = 64;
 
 std::byte* allocate(uint64_t bytes) {
-  return static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlignment}, std::nothrow));
+  return static_cast<std::byte*>(
+      ::operator new (bytes, std::align_val_t{kAlignment}, std::nothrow));
 }
-void deallocate(std::byte* data) { ::operator delete(data, std::align_val_t{kAlignment}); }
+void deallocate(std::byte* data) { ::operator delete (data, std::align_val_t{kAlignment}); }
 
-// Fresh memory costs a page fault every 4 KiB, which for a short call is more than the call; so a thread keeps its
-// largest block. Threads x tiles bound it, not sequence lengths.
+// Fresh memory costs a page fault every 4 KiB, which for a short call is more than the call; so a
+// thread keeps its largest block. Threads x tiles bound it, not sequence lengths.
 struct KeptBlock {
   std::byte* data = nullptr;
   uint64_t bytes = 0;
@@ -37,7 +38,8 @@ struct KeptBlock {
 thread_local KeptBlock t_kept;
 
 uint64_t stride_of(uint64_t bytes_per_worker) {
-  // Parts of a power of two apart would fall into the same cache sets; one line more keeps them apart.
+  // Parts of a power of two apart would fall into the same cache sets; one line more keeps them
+  // apart.
   return (bytes_per_worker + kAlignment - 1) / kAlignment * kAlignment + kAlignment;
 }
 
@@ -48,14 +50,17 @@ uint64_t Scratch::bytes(uint64_t bytes_per_worker, int32_t workers) {
 }
 
 Scratch::Scratch(const ExecContext& context, uint64_t bytes_per_worker, int32_t workers)
-    : context_(context), stride_(stride_of(bytes_per_worker)), total_(bytes(bytes_per_worker, workers)) {
+    : context_(context),
+      stride_(stride_of(bytes_per_worker)),
+      total_(bytes(bytes_per_worker, workers)) {
   if (context.workspace != nullptr && context.workspace_bytes >= total_ &&
       reinterpret_cast<uintptr_t>(context.workspace) % kAlignment == 0) {
     base_ = static_cast<std::byte*>(context.workspace);
   } else if (context.allocator.allocate != nullptr) {
     source_ = Source::kAllocator;
     const Allocator& a = context.allocator;
-    base_ = static_cast<std::byte*>(a.allocate(a.user, context.device, total_, kAlignment, context.stream));
+    base_ = static_cast<std::byte*>(
+        a.allocate(a.user, context.device, total_, kAlignment, context.stream));
   } else if (!t_kept.in_use) {
     source_ = Source::kKept;
     base_ = t_kept.take(total_);
@@ -70,7 +75,9 @@ Scratch::~Scratch() {
   const Allocator& a = context_.allocator;
   switch (source_) {
     case Source::kWorkspace: break;
-    case Source::kAllocator: a.deallocate(a.user, context_.device, base_, total_, context_.stream); break;
+    case Source::kAllocator:
+      a.deallocate(a.user, context_.device, base_, total_, context_.stream);
+      break;
     case Source::kKept: t_kept.in_use = false; break;
     case Source::kHeap: deallocate(base_); break;
   }

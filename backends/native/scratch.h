@@ -6,8 +6,9 @@
 
 namespace attend::native {
 
-// Scratch of one call, one equal part a worker, each 64-byte aligned. Taken from the caller's workspace if that is
-// large enough, else from the caller's allocator, else from a block that this thread keeps between calls.
+// Scratch of one call, one equal part a worker, each 64-byte aligned. Taken from the caller's
+// workspace if that is large enough, else from the caller's allocator, else from a block that this
+// thread keeps between calls.
 class Scratch {
  public:
   Scratch(const ExecContext& context, uint64_t bytes_per_worker, int32_t workers);

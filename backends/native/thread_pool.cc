@@ -28,14 +28,15 @@ struct Job {
   std::atomic<int64_t> next{0};
 
   void work(int32_t worker) {
-    for (int64_t task = 0; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) body(context, task, worker);
+    for (int64_t task = 0; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;)
+      body(context, task, worker);
   }
 };
 
 thread_local bool t_inside_task = false;  // a call from within a task runs where it is
 
-// Sleeping helpers that one call at a time may use. A second caller meanwhile does its own work alone, so that no
-// call ever waits for another's.
+// Sleeping helpers that one call at a time may use. A second caller meanwhile does its own work
+// alone, so that no call ever waits for another's.
 class ThreadPool {
  public:
   // False when the pool is taken; nothing has then been run.
@@ -59,7 +60,8 @@ class ThreadPool {
   }
 
  private:
-  // Only the holder of the turn starts helpers. Fewer than wanted is no error: the caller works too.
+  // Only the holder of the turn starts helpers. Fewer than wanted is no error: the caller works
+  // too.
   void start_helpers(int32_t wanted) {
     while (helpers_ < wanted) {
       try {
@@ -96,8 +98,8 @@ class ThreadPool {
 
 std::atomic<ThreadPool*> g_pool{nullptr};
 
-// The pool is never destroyed: its sleeping helpers end with the process. After fork a child has no helpers, so it
-// forgets the parent's pool and makes its own.
+// The pool is never destroyed: its sleeping helpers end with the process. After fork a child has no
+// helpers, so it forgets the parent's pool and makes its own.
 ThreadPool& pool() {
   if (ThreadPool* p = g_pool.load(std::memory_order_acquire); p != nullptr) return *p;
   static std::mutex making;
@@ -110,7 +112,8 @@ ThreadPool& pool() {
 
 int32_t default_threads() {
   if (const char* word = std::getenv("ATTEND_NUM_THREADS"); word != nullptr)
-    if (const long n = std::strtol(word, nullptr, 10); n >= 1 && n <= 4096) return static_cast<int32_t>(n);
+    if (const long n = std::strtol(word, nullptr, 10); n >= 1 && n <= 4096)
+      return static_cast<int32_t>(n);
   cpu_set_t cpus;
   if (sched_getaffinity(0, sizeof cpus, &cpus) == 0) return std::max(1, CPU_COUNT(&cpus));
   return static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
@@ -128,7 +131,8 @@ int32_t worker_count(const ExecContext& context, int64_t tasks) {
   return static_cast<int32_t>(std::clamp<int64_t>(tasks, 1, num_threads()));
 }
 
-void run_tasks(const ExecContext& context, int32_t workers, int64_t tasks, Body body, void* body_context) {
+void run_tasks(const ExecContext& context, int32_t workers, int64_t tasks, Body body,
+               void* body_context) {
   const ParallelFor& theirs = context.parallel_for;
   if (theirs.run != nullptr && tasks > 0) return theirs.run(theirs.user, tasks, body, body_context);
   if (workers > 1 && !t_inside_task) {
@@ -147,7 +151,8 @@ int32_t num_threads() { return native::thread_setting().load(std::memory_order_r
 
 void set_num_threads(int32_t count) {
   if (count < 1)
-    throw Error(ErrorCode::kInvalidArgument, "set_num_threads: count is " + std::to_string(count) + ", expected 1 or more");
+    throw Error(ErrorCode::kInvalidArgument,
+                "set_num_threads: count is " + std::to_string(count) + ", expected 1 or more");
   native::thread_setting().store(count, std::memory_order_relaxed);
 }
 

@@ -1,9 +1,12 @@
-// vanilla/native/eigen: the plainest reading of the formula, and with it the oracle that a person can check by eye.
+// vanilla/native/eigen: the plainest reading of the formula, and with it the oracle that a person
+// can check by eye.
 //
-//   task     one sequence x one head x up to 128 query rows, whose whole score rows are materialised
-//   steps    S = Q K^T (Eigen), the score pipeline of attention_params.h entry by entry, softmax in f32,
+//   task     one sequence x one head x up to 128 query rows, whose whole score rows are
+//   materialised steps    S = Q K^T (Eigen), the score pipeline of attention_params.h entry by
+//   entry, softmax in f32,
 //            dropout, O = W V (Eigen); everything in f32, inputs widened once
-//   memory   per thread (128 + head_dim + v_dim) x seqlen_k floats: use flash where that is too much
+//   memory   per thread (128 + head_dim + v_dim) x seqlen_k floats: use flash where that is too
+//   much
 #include <Eigen/Core>
 #include <algorithm>
 #include <atomic>
@@ -25,12 +28,14 @@ namespace {
 
 constexpr int64_t kRows = 128;
 
-using Matrix = Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, Eigen::Aligned64>;
+using Matrix = Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>,
+                          Eigen::Aligned64>;
 
 int64_t aligned_floats(int64_t n) { return (n + 15) / 16 * 16; }
 
 uint64_t scratch_bytes(const CallShape& s, int64_t longest_k) {
-  const int64_t floats = aligned_floats(kRows * s.head_dim) + aligned_floats(longest_k * s.head_dim) +
+  const int64_t floats = aligned_floats(kRows * s.head_dim) +
+                         aligned_floats(longest_k * s.head_dim) +
                          aligned_floats(longest_k * s.v_dim) + aligned_floats(kRows * longest_k) +
                          aligned_floats(kRows * s.v_dim) + aligned_floats(longest_k);
   return static_cast<uint64_t>(floats) * sizeof(float);
@@ -44,12 +49,18 @@ struct Call {
   Dropout dropout;
 
   Call(const AttentionArgs& args, const AttentionParams& params)
-      : a(args), p(params), shape(call_shape(args)), keep(params.mask.keep), bias(params.bias), weights(args.weights),
+      : a(args),
+        p(params),
+        shape(call_shape(args)),
+        keep(params.mask.keep),
+        bias(params.bias),
+        weights(args.weights),
         scores(args.scores) {
     if (p.dropout_p <= 0.0f) return;
     dropout.seed = *p.dropout_seed;
     dropout.offset = static_cast<uint32_t>(p.dropout_offset);
-    dropout.threshold = static_cast<uint64_t>(std::floor(static_cast<double>(p.dropout_p) * 0x1p32));
+    dropout.threshold =
+        static_cast<uint64_t>(std::floor(static_cast<double>(p.dropout_p) * 0x1p32));
     dropout.keep_scale = 1.0f / (1.0f - p.dropout_p);
   }
 };
@@ -58,9 +69,17 @@ struct Call {
 class HeadRows {
  public:
   HeadRows(const Call& call, const Sequence& s, int64_t head, int64_t first, std::byte* scratch)
-      : c_(call), s_(s), h_(head), first_(first), rows_(std::min(kRows, s.q_len - first)),
-        at_(reinterpret_cast<float*>(scratch)), q_(take(rows_, c_.shape.head_dim)), k_(take(s.k_len, c_.shape.head_dim)),
-        v_(take(s.k_len, c_.shape.v_dim)), w_(take(rows_, s.k_len)), o_(take(rows_, c_.shape.v_dim)),
+      : c_(call),
+        s_(s),
+        h_(head),
+        first_(first),
+        rows_(std::min(kRows, s.q_len - first)),
+        at_(reinterpret_cast<float*>(scratch)),
+        q_(take(rows_, c_.shape.head_dim)),
+        k_(take(s.k_len, c_.shape.head_dim)),
+        v_(take(s.k_len, c_.shape.v_dim)),
+        w_(take(rows_, s.k_len)),
+        o_(take(rows_, c_.shape.v_dim)),
         seen_(take(1, s.k_len)) {}
 
   void attend() {
@@ -73,11 +92,13 @@ class HeadRows {
     for (int64_t r = 0; r < rows_; ++r) {
       score(r);
       const float lse = normalise(r);
-      if (c_.a.lse) store(lse_rows_of(c_.a.lse, s_.b, s_.q_first).at(first_ + r, h_), DType::kF32, lse);
+      if (c_.a.lse)
+        store(lse_rows_of(c_.a.lse, s_.b, s_.q_first).at(first_ + r, h_), DType::kF32, lse);
       if (c_.p.dropout_p > 0.0f) drop(r);
       write_row(c_.weights, r, 0.0f);
     }
-    // A value behind a key that none of these rows sees must not meet its zero weight: 0 * NaN is NaN.
+    // A value behind a key that none of these rows sees must not meet its zero weight: 0 * NaN is
+    // NaN.
     for (int64_t j = 0; j < s_.k_len; ++j)
       if (seen_(0, j) == 0.0f) v_.row(j).setZero();
     o_.noalias() = w_ * v_;
@@ -97,7 +118,8 @@ class HeadRows {
   static void read(const RowsView& from, int64_t head, int64_t first, Matrix& to) {
     for (int64_t i = 0; i < to.rows(); ++i)
       for (int64_t d = 0; d < to.cols(); ++d)
-        to(i, d) = load(from.at(first + i, head) + d * from.dim * size_bytes(from.dtype), from.dtype);
+        to(i, d) =
+            load(from.at(first + i, head) + d * from.dim * size_bytes(from.dtype), from.dtype);
   }
 
   // Steps 1 to 4 for one row, and the scores at the stage that was asked for.
@@ -113,12 +135,15 @@ class HeadRows {
     hand_out(ScoresStage::kCapped);
     const KeyRange keys = s_.mask.keys(i);
     const bool segments = static_cast<bool>(c_.p.mask.q_segment_ids);
-    const TensorView kv_ids = segments ? ids_of(c_.p.mask.kv_segment_ids, s_.b, s_.k_first) : TensorView{};
-    const int64_t q_id = segments ? index_at(ids_of(c_.p.mask.q_segment_ids, s_.b, s_.q_first), i) : 0;
+    const TensorView kv_ids =
+        segments ? ids_of(c_.p.mask.kv_segment_ids, s_.b, s_.k_first) : TensorView{};
+    const int64_t q_id =
+        segments ? index_at(ids_of(c_.p.mask.q_segment_ids, s_.b, s_.q_first), i) : 0;
     for (int64_t j = 0; j < s_.k_len; ++j) {
       float bias = 0.0f;
       if (c_.bias)
-        bias = load(c_.bias.at(s_.b, h_, i) + j * c_.bias.j * size_bytes(c_.bias.dtype), c_.bias.dtype);
+        bias = load(c_.bias.at(s_.b, h_, i) + j * c_.bias.j * size_bytes(c_.bias.dtype),
+                    c_.bias.dtype);
       const auto distance = static_cast<float>(std::abs(i + s_.mask.d - j));
       bool visible = j >= keys.begin && j < keys.end && !s_.mask.in_hole(j);
       if (c_.keep) visible = visible && *(c_.keep.at(s_.b, h_, i) + j * c_.keep.j) != std::byte{0};
@@ -139,7 +164,8 @@ class HeadRows {
     for (int64_t j = 0; j < s_.k_len; ++j) sum += w_(r, j) = std::exp(w_(r, j) - base);
     row.l = static_cast<float>(sum);
     float factor = 1.0f;
-    for (int64_t n = 0; n < sink_count(c_.p.sinks); ++n) factor *= row.admit_sink(sink_logit(c_.p.sinks, h_, n));
+    for (int64_t n = 0; n < sink_count(c_.p.sinks); ++n)
+      factor *= row.admit_sink(sink_logit(c_.p.sinks, h_, n));
     w_.row(r) *= factor * row.inverse_sum();
     return row.lse();
   }
@@ -159,7 +185,8 @@ class HeadRows {
     const TensorView& whole = to.base == c_.weights.base ? c_.a.weights : c_.a.scores;
     auto* row = const_cast<std::byte*>(to.at(s_.b, h_, first_ + r));
     for (int64_t j = 0; j < whole.dim(3); ++j)
-      store(row + j * whole.step(3) * size_bytes(to.dtype), to.dtype, j < s_.k_len ? w_(r, j) : absent);
+      store(row + j * whole.step(3) * size_bytes(to.dtype), to.dtype,
+            j < s_.k_len ? w_(r, j) : absent);
   }
 
   const Call& c_;
@@ -177,7 +204,8 @@ Status run(const AttentionArgs& a, const AttentionParams& p, const ExecContext& 
     longest_q = std::max(longest_q, s.q_len);
     longest_k = std::max(longest_k, s.k_len);
   }
-  const int64_t blocks = (longest_q + kRows - 1) / kRows, columns = call.shape.batch * call.shape.heads;
+  const int64_t blocks = (longest_q + kRows - 1) / kRows,
+                columns = call.shape.batch * call.shape.heads;
   if (blocks * columns == 0) return {};
   const int32_t workers = worker_count(context, blocks * columns);
   const Scratch scratch(context, scratch_bytes(call.shape, longest_k), workers);
@@ -193,7 +221,9 @@ Status run(const AttentionArgs& a, const AttentionParams& p, const ExecContext& 
         out_of_memory = true;
       }
     });
-  if (out_of_memory) return {ErrorCode::kOutOfMemory, "scratch memory for whole score rows is not to be had; use flash", 0};
+  if (out_of_memory)
+    return {ErrorCode::kOutOfMemory,
+            "scratch memory for whole score rows is not to be had; use flash", 0};
   return {};
 }
 
@@ -201,17 +231,18 @@ Status always(const Device&) { return {}; }
 Status supports(const AttentionArgs&, const AttentionParams&, const Device&) { return {}; }
 uint64_t workspace_bytes(const AttentionArgs& a, const AttentionParams& p, int32_t workers) {
   int64_t longest_k = 0;
-  for (int64_t b = 0; b < call_shape(a).batch; ++b) longest_k = std::max(longest_k, sequence(a, p, b).k_len);
+  for (int64_t b = 0; b < call_shape(a).batch; ++b)
+    longest_k = std::max(longest_k, sequence(a, p, b).k_len);
   return Scratch::bytes(scratch_bytes(call_shape(a), longest_k), workers);
 }
 
 }  // namespace
 
 void add_vanilla(Registry& registry) {
-  registry.add(AttentionKernel{
-      OpId::kVanilla, DeviceType::kNative, "vanilla/native/eigen",
-      "f32 f16 bf16, dense and ragged, every mask and score word, dropout, weights, scores, lse; any CPU", 0, always,
-      supports, workspace_bytes, run});
+  registry.add(AttentionKernel{OpId::kVanilla, DeviceType::kNative, "vanilla/native/eigen",
+                               "f32 f16 bf16, dense and ragged, every mask and score word, "
+                               "dropout, weights, scores, lse; any CPU",
+                               0, always, supports, workspace_bytes, run});
 }
 
 }  // namespace attend::native

@@ -7,8 +7,8 @@
 //
 //   extern "C" ATTEND_API const attend::BackendTable* attend_backend_v1();
 //
-// Structs are passed as they lie in memory, so the table opens with their sizes: a plugin built against other
-// headers is refused before any of its functions is called.
+// Structs are passed as they lie in memory, so the table opens with their sizes: a plugin built
+// against other headers is refused before any of its functions is called.
 namespace attend {
 
 inline constexpr uint32_t kAbiVersion = 1;
@@ -27,14 +27,16 @@ struct AbiSizes {
 
 struct BackendTable {
   AbiSizes abi;
-  const char* name;           // "cuda"
+  const char* name;  // "cuda"
   DeviceType device;
   int32_t (*device_count)();  // 0 where there is no driver or no device
   Status (*status)();         // kOk, or in words why there is no device
   const char* (*device_name)(int32_t index);
-  Allocator allocator;        // of this device's memory; both functions may be null while there is no device
+  Allocator
+      allocator;  // of this device's memory; both functions may be null while there is no device
   // Copies bytes between this device and native memory (either side) in stream order.
-  Status (*copy)(void* to, Device to_device, const void* from, Device from_device, uint64_t bytes, void* stream);
+  Status (*copy)(void* to, Device to_device, const void* from, Device from_device, uint64_t bytes,
+                 void* stream);
   Status (*synchronize)(Device device, void* stream);
 
   uint32_t num_attention_kernels;

@@ -2,7 +2,8 @@
 #include "attend/export.h"
 #include "attend/tensor.h"
 
-// Exchange with other frameworks over DLPack (the C struct of dlpack.h, which this header does not include).
+// Exchange with other frameworks over DLPack (the C struct of dlpack.h, which this header does not
+// include).
 struct DLManagedTensor;
 
 namespace attend {

@@ -37,8 +37,9 @@ class ATTEND_API Error : public std::runtime_error {
 // What kernels and plugins return; nothing throws across a shared-object boundary.
 struct Status {
   ErrorCode code = ErrorCode::kOk;
-  const char* message = "";  // static text of the callee, whose object stays loaded; one {} takes detail
-  int64_t detail = 0;        // the offending value or the vendor's error number
+  const char* message =
+      "";              // static text of the callee, whose object stays loaded; one {} takes detail
+  int64_t detail = 0;  // the offending value or the vendor's error number
 
   explicit operator bool() const noexcept { return code == ErrorCode::kOk; }
 };

@@ -10,16 +10,27 @@ namespace attend {
 
 // The operators. Part of the plugin ABI: append before kCount, never renumber.
 enum class OpId : uint8_t {
-  kVanilla, kFlash, kPaged, kSplash, kDecode, kSdpa, kRing, kGdn, kMerge, kAppend, kCount
+  kVanilla,
+  kFlash,
+  kPaged,
+  kSplash,
+  kDecode,
+  kSdpa,
+  kRing,
+  kGdn,
+  kMerge,
+  kAppend,
+  kCount
 };
 
-ATTEND_API const char* name(OpId op) noexcept;            // "flash"
-ATTEND_API const char* aliases(OpId op) noexcept;         // "flash_attn2", comma-separated, may be ""
-ATTEND_API OpId op_from_name(std::string_view name);      // names and aliases; throws kInvalidArgument listing them
+ATTEND_API const char* name(OpId op) noexcept;     // "flash"
+ATTEND_API const char* aliases(OpId op) noexcept;  // "flash_attn2", comma-separated, may be ""
+ATTEND_API OpId
+op_from_name(std::string_view name);  // names and aliases; throws kInvalidArgument listing them
 
-// Runs body(context, task, worker) once for every task in [0, tasks), in any order, on any threads, and
-// returns when all are done. 0 <= worker < workers, and no two tasks run at once under one worker number.
-// body does not throw. run = null uses the library's own pool (parallel.h).
+// Runs body(context, task, worker) once for every task in [0, tasks), in any order, on any threads,
+// and returns when all are done. 0 <= worker < workers, and no two tasks run at once under one
+// worker number. body does not throw. run = null uses the library's own pool (parallel.h).
 struct ParallelFor {
   void (*run)(void* user, int64_t tasks, void (*body)(void* context, int64_t task, int32_t worker),
               void* context) = nullptr;
@@ -29,7 +40,8 @@ struct ParallelFor {
 
 // Where scratch comes from. allocate returns null when there is none.
 struct Allocator {
-  void* (*allocate)(void* user, Device device, uint64_t bytes, uint64_t alignment, void* stream) = nullptr;
+  void* (*allocate)(void* user, Device device, uint64_t bytes, uint64_t alignment,
+                    void* stream) = nullptr;
   void (*deallocate)(void* user, Device device, void* data, uint64_t bytes, void* stream) = nullptr;
   void* user = nullptr;
 };
@@ -42,38 +54,56 @@ struct ErrorWord {
   int64_t value = 0;     // what stood there
 };
 enum class ErrorArgument : int32_t {
-  kNone, kCuSeqlensQ, kCuSeqlensK, kSequsedQ, kSequsedK, kBlockTable, kKvIndptr, kKvIndices, kKvLastPageLen,
-  kContextLens, kSlotMapping, kStart, kEnd, kStateIndices
+  kNone,
+  kCuSeqlensQ,
+  kCuSeqlensK,
+  kSequsedQ,
+  kSequsedK,
+  kBlockTable,
+  kKvIndptr,
+  kKvIndices,
+  kKvLastPageLen,
+  kContextLens,
+  kSlotMapping,
+  kStart,
+  kEnd,
+  kStateIndices
 };
 
-enum class CheckIndices : uint8_t { kDefault, kOff, kOn };  // default: on in debug builds of the library
+enum class CheckIndices : uint8_t {
+  kDefault,
+  kOff,
+  kOn
+};  // default: on in debug builds of the library
 
 // Where and how a kernel runs.
 struct ExecContext {
-  Device device{};                  // set by the operator
-  void* stream = nullptr;           // cudaStream_t or hipStream_t; null = the default stream
-  void* workspace = nullptr;        // optional scratch of the caller's, on the device, 64-byte aligned
-  uint64_t workspace_bytes = 0;     // enough when at least the kernel's workspace_bytes()
-  ParallelFor parallel_for;         // native: the embedding program's threads
-  Allocator allocator;              // scratch beyond the workspace
+  Device device{};               // set by the operator
+  void* stream = nullptr;        // cudaStream_t or hipStream_t; null = the default stream
+  void* workspace = nullptr;     // optional scratch of the caller's, on the device, 64-byte aligned
+  uint64_t workspace_bytes = 0;  // enough when at least the kernel's workspace_bytes()
+  ParallelFor parallel_for;      // native: the embedding program's threads
+  Allocator allocator;           // scratch beyond the workspace
   ErrorWord* error_word = nullptr;  // in device-visible memory
   CheckIndices check_indices = CheckIndices::kDefault;
 
-  // Synchronises the stream and throws what the error word holds: kOutOfRange naming argument, position and value.
+  // Synchronises the stream and throws what the error word holds: kOutOfRange naming argument,
+  // position and value.
   ATTEND_API void check() const;
 };
 
 struct MergeParams {};
 
 // Joins two partial results over disjoint keys (split keys, ring steps, shared prefixes).
-//   shapes   out_*: [batch, seqlen_q, heads, dim] or [total_q, heads, dim]; lse_*: as attention's lse
-//   bases    lse is a natural logarithm; -inf marks an empty part, which contributes nothing
+//   shapes   out_*: [batch, seqlen_q, heads, dim] or [total_q, heads, dim]; lse_*: as attention's
+//   lse bases    lse is a natural logarithm; -inf marks an empty part, which contributes nothing
 struct MergeArgs {
   TensorView out_a, lse_a, out_b, lse_b;
   TensorView out, lse;
 };
 
-// One implementation of one operator on one backend: a plain table row that crosses shared-object boundaries.
+// One implementation of one operator on one backend: a plain table row that crosses shared-object
+// boundaries.
 template <class Args, class Params>
 struct KernelEntry {
   OpId op;
@@ -83,8 +113,8 @@ struct KernelEntry {
   int32_t priority;     // higher is asked first
   // Whether this machine can run the row at all (instruction set, compute capability), in words.
   Status (*available)(const Device&);
-  // kOk if the row takes this call; otherwise kUnsupported and the reason in words. Args have passed the
-  // operator's checks.
+  // kOk if the row takes this call; otherwise kUnsupported and the reason in words. Args have
+  // passed the operator's checks.
   Status (*supports)(const Args&, const Params&, const Device&);
   // Scratch that run() wants for a call with this many workers.
   uint64_t (*workspace_bytes)(const Args&, const Params&, int32_t workers);

@@ -11,11 +11,11 @@ namespace attend {
 // What an engine knows about one step's batch. Strategies derive from it; kernels never see it.
 // Prefill, decode or mixed follows per request from cu_seqlens_q and context_lens.
 struct ATTEND_API AttnMetadata {
-  TensorView cu_seqlens_q;   // i32 [num_reqs + 1]
-  TensorView cu_seqlens_k;   // i32 [num_reqs + 1]
-  TensorView context_lens;   // i32 [num_reqs]: keys already in the cache
-  TensorView slot_mapping;   // i32 [total_q]: cache slot of each new key, negative = do not store
-  TensorView block_table;    // i32 [num_reqs, max_pages], -1 padded
+  TensorView cu_seqlens_q;  // i32 [num_reqs + 1]
+  TensorView cu_seqlens_k;  // i32 [num_reqs + 1]
+  TensorView context_lens;  // i32 [num_reqs]: keys already in the cache
+  TensorView slot_mapping;  // i32 [total_q]: cache slot of each new key, negative = do not store
+  TensorView block_table;   // i32 [num_reqs, max_pages], -1 padded
   int64_t max_seqlen_q = 0;
   int64_t max_seqlen_k = 0;
   int32_t page_size = 0;
@@ -37,8 +37,8 @@ ATTEND_API const AttnMetadata& fetch_attn_metadata();
 template <class T>
 const T& fetch_attn_metadata_as();
 
-// A function asked in place of this thread's scope, until it is replaced (empty = the scope again) or the
-// scope in which it was installed ends.
+// A function asked in place of this thread's scope, until it is replaced (empty = the scope again)
+// or the scope in which it was installed ends.
 using FetchFn = std::function<const AttnMetadata&()>;
 ATTEND_API void set_fetch_fn_for_attn_metadata(FetchFn fetch);
 
@@ -62,7 +62,8 @@ ATTEND_API bool is_warming_up() noexcept;
 ATTEND_API void reset_warming_up() noexcept;
 
 namespace detail {
-[[noreturn]] ATTEND_API void throw_metadata_type(std::string_view current, const std::type_info& wanted);
+[[noreturn]] ATTEND_API void throw_metadata_type(std::string_view current,
+                                                 const std::type_info& wanted);
 }
 
 template <class T>

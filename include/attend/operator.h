@@ -10,7 +10,8 @@ namespace attend {
 // What a call did.
 struct RunResult {
   const char* kernel = "";  // the row that ran, "flash/native/avx512_bf16"
-  const char* note = "";    // why another operator's row ran, where an operator falls back by contract
+  const char* note =
+      "";  // why another operator's row ran, where an operator falls back by contract
 };
 
 // Whether a call would run, and on what.
@@ -23,9 +24,11 @@ struct Support {
 
 // An attention operator: checks its arguments, asks the registry for a kernel, runs it.
 //
-// forward() goes where the tensors live (or where ATTEND_DEVICE in the environment says); forward_native,
-// forward_cuda and forward_rocm name the backend, run there or throw; nothing ever moves to another device.
-//   errors   kInvalidArgument and kOutOfRange before any byte is written, kUnsupported with every kernel's
+// forward() goes where the tensors live (or where ATTEND_DEVICE in the environment says);
+// forward_native, forward_cuda and forward_rocm name the backend, run there or throw; nothing ever
+// moves to another device.
+//   errors   kInvalidArgument and kOutOfRange before any byte is written, kUnsupported with every
+//   kernel's
 //            reason, kBackendUnavailable, kDeviceError, kOutOfMemory
 class ATTEND_API AttentionOp {
  public:
@@ -33,16 +36,23 @@ class ATTEND_API AttentionOp {
   virtual ~AttentionOp() = default;
 
   RunResult forward(const AttentionArgs&, const AttentionParams&, const ExecContext& = {}) const;
-  RunResult forward_native(const AttentionArgs&, const AttentionParams&, const ExecContext& = {}) const;
-  RunResult forward_cuda(const AttentionArgs&, const AttentionParams&, const ExecContext& = {}) const;
-  RunResult forward_rocm(const AttentionArgs&, const AttentionParams&, const ExecContext& = {}) const;
-  RunResult forward_on(DeviceType, const AttentionArgs&, const AttentionParams&, const ExecContext& = {}) const;
+  RunResult forward_native(const AttentionArgs&, const AttentionParams&,
+                           const ExecContext& = {}) const;
+  RunResult forward_cuda(const AttentionArgs&, const AttentionParams&,
+                         const ExecContext& = {}) const;
+  RunResult forward_rocm(const AttentionArgs&, const AttentionParams&,
+                         const ExecContext& = {}) const;
+  RunResult forward_on(DeviceType, const AttentionArgs&, const AttentionParams&,
+                       const ExecContext& = {}) const;
 
-  // The kernel that forward_on(device.type) would run, or why none would. Does not throw for a refusal.
+  // The kernel that forward_on(device.type) would run, or why none would. Does not throw for a
+  // refusal.
   Support supports(const AttentionArgs&, const AttentionParams&, const Device&) const;
 
-  // What every row would answer. A call that fails the operator's own checks throws, as forward() does.
-  std::vector<KernelAnswer> explain(const AttentionArgs&, const AttentionParams&, const Device&) const;
+  // What every row would answer. A call that fails the operator's own checks throws, as forward()
+  // does.
+  std::vector<KernelAnswer> explain(const AttentionArgs&, const AttentionParams&,
+                                    const Device&) const;
 
   // Checks the call and runs one row of this operator by its name; for tests and measurements.
   //   errors   as forward; kUnsupported with the row's own reason
@@ -62,7 +72,8 @@ class ATTEND_API AttentionOp {
   OpId id_;
 };
 
-// Scores materialised; weights and scores on request; mask, bias, init_bias, dropout. The plainest reading.
+// Scores materialised; weights and scores on request; mask, bias, init_bias, dropout. The plainest
+// reading.
 class ATTEND_API VanillaAttention final : public AttentionOp {
  public:
   VanillaAttention() noexcept : AttentionOp(OpId::kVanilla) {}
@@ -81,7 +92,8 @@ class ATTEND_API FlashAttention final : public AttentionOp {
 };
 
 // The operators of the contract by id; the reference lives as long as the process.
-//   errors   kUnsupported for gdn and merge, which have arguments of their own, and for operators not built yet
+//   errors   kUnsupported for gdn and merge, which have arguments of their own, and for operators
+//   not built yet
 ATTEND_API const AttentionOp& attention_op(OpId op);
 
 }  // namespace attend

@@ -3,8 +3,8 @@
 
 #include "attend/export.h"
 
-// The library's own threads, used by native kernels when ExecContext::parallel_for is not set. They start with
-// the first call that has work for them, sleep when idle and end with the process.
+// The library's own threads, used by native kernels when ExecContext::parallel_for is not set. They
+// start with the first call that has work for them, sleep when idle and end with the process.
 namespace attend {
 
 // How many threads a call may use, the caller's included.

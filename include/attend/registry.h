@@ -31,10 +31,11 @@ struct KernelAnswer {
   Status status;
 };
 
-// All kernels known to this process, by (operator, device), highest priority first. Built-in tables are added by
-// name in registry.cc, never by static initialisers, so that static linking keeps them. On first use the
-// plugins libattend_*.so beside this library and in the folders of ATTEND_BACKEND_PATH (colon-separated) are
-// loaded; a failure among them is kept in load_failures(). Safe for concurrent use; spans stay valid for ever.
+// All kernels known to this process, by (operator, device), highest priority first. Built-in tables
+// are added by name in registry.cc, never by static initialisers, so that static linking keeps
+// them. On first use the plugins libattend_*.so beside this library and in the folders of
+// ATTEND_BACKEND_PATH (colon-separated) are loaded; a failure among them is kept in
+// load_failures(). Safe for concurrent use; spans stay valid for ever.
 class ATTEND_API Registry {
  public:
   static Registry& global();
@@ -52,15 +53,17 @@ class ATTEND_API Registry {
   std::span<const MergeKernel> merge_kernels(DeviceType device) const;
 
   // The first row that takes the call.
-  //   errors   kUnsupported with every row asked and its reason; kBackendUnavailable if there is none to ask
+  //   errors   kUnsupported with every row asked and its reason; kBackendUnavailable if there is
+  //   none to ask
   const AttentionKernel& select(OpId op, const AttentionArgs& args, const AttentionParams& params,
                                 const Device& device) const;
 
   // What every row of (op, device) answers for this call.
-  std::vector<KernelAnswer> explain(OpId op, const AttentionArgs& args, const AttentionParams& params,
-                                    const Device& device) const;
+  std::vector<KernelAnswer> explain(OpId op, const AttentionArgs& args,
+                                    const AttentionParams& params, const Device& device) const;
 
-  // Loads a shared object that exports attend_backend_v1 and adds its rows. It stays loaded for the process.
+  // Loads a shared object that exports attend_backend_v1 and adds its rows. It stays loaded for the
+  // process.
   //   errors   kBackendUnavailable: not found, no such symbol, built against other headers
   void load_backend(const std::string& path);
 

@@ -22,18 +22,18 @@ struct Device {
   friend bool operator==(Device, Device) = default;
 };
 
-ATTEND_API const char* name(DType dtype) noexcept;       // "f32", "bf16", "f8_e4m3", ...
-ATTEND_API const char* name(DeviceType type) noexcept;   // "native", "cuda", "rocm"
-ATTEND_API int64_t size_bytes(DType dtype) noexcept;     // of one element
-ATTEND_API std::string to_string(Device device);         // "cuda:1"
+ATTEND_API const char* name(DType dtype) noexcept;      // "f32", "bf16", "f8_e4m3", ...
+ATTEND_API const char* name(DeviceType type) noexcept;  // "native", "cuda", "rocm"
+ATTEND_API int64_t size_bytes(DType dtype) noexcept;    // of one element
+ATTEND_API std::string to_string(Device device);        // "cuda:1"
 
 inline constexpr int kMaxRank = 5;
 
 // A non-owning strided view.
 //   stride   in elements, any: 0 broadcasts, negative walks backwards, the last need not be 1
 //   data     address of element [0, ..., 0]; needs only an element's alignment
-// A view is "given" when it has a shape or an address: a tensor without elements may have neither data
-// nor memory and is still an argument, so data alone would not tell.
+// A view is "given" when it has a shape or an address: a tensor without elements may have neither
+// data nor memory and is still an argument, so data alone would not tell.
 struct TensorView {
   void* data = nullptr;
   std::array<int64_t, kMaxRank> shape{};
@@ -61,13 +61,15 @@ inline TensorView contiguous(void* data, DType dtype, std::initializer_list<int6
   return contiguous(data, dtype, std::span<const int64_t>(shape.begin(), shape.size()), device);
 }
 
-// The same memory with two dimensions exchanged, e.g. [batch, heads, seqlen, dim] as [batch, seqlen, heads, dim].
+// The same memory with two dimensions exchanged, e.g. [batch, heads, seqlen, dim] as [batch,
+// seqlen, heads, dim].
 ATTEND_API TensorView transposed(const TensorView& view, int a, int b);
 
 // "f32[2, 17, 4, 64] on native:0".
 ATTEND_API std::string to_string(const TensorView& view);
 
-// Owns its memory, which comes from the device's allocator (64-byte aligned on native). Moves, never copies.
+// Owns its memory, which comes from the device's allocator (64-byte aligned on native). Moves,
+// never copies.
 class ATTEND_API Tensor {
  public:
   Tensor() = default;
@@ -78,7 +80,8 @@ class ATTEND_API Tensor {
   ~Tensor();
 
   // Uninitialised row-major memory.
-  //   errors   kInvalidArgument (shape), kOutOfMemory, kBackendUnavailable (no plugin for the device)
+  //   errors   kInvalidArgument (shape), kOutOfMemory, kBackendUnavailable (no plugin for the
+  //   device)
   static Tensor empty(DType dtype, std::span<const int64_t> shape, Device device = {});
   static Tensor empty(DType dtype, std::initializer_list<int64_t> shape, Device device = {}) {
     return empty(dtype, std::span<const int64_t>(shape.begin(), shape.size()), device);

@@ -8,7 +8,8 @@
 namespace attend {
 namespace {
 
-// The bytes that a view touches: [begin, end) bounds them, and within they lie where the strides say.
+// The bytes that a view touches: [begin, end) bounds them, and within they lie where the strides
+// say.
 struct Extent {
   const char* arg = "";
   const TensorView* view = nullptr;
@@ -18,12 +19,15 @@ struct Extent {
 
 Extent extent_of(const char* arg, const TensorView& t, Role role) {
   const int64_t size = size_bytes(t.dtype);
-  Extent e{arg, &t, role, reinterpret_cast<intptr_t>(t.data), reinterpret_cast<intptr_t>(t.data) + size};
-  for (int i = 0; i < t.rank; ++i) (t.step(i) < 0 ? e.begin : e.end) += (t.dim(i) - 1) * t.step(i) * size;
+  Extent e{arg, &t, role, reinterpret_cast<intptr_t>(t.data),
+           reinterpret_cast<intptr_t>(t.data) + size};
+  for (int i = 0; i < t.rank; ++i)
+    (t.step(i) < 0 ? e.begin : e.end) += (t.dim(i) - 1) * t.step(i) * size;
   return e;
 }
 
-// Whether sorting the dimensions by stride shows each to step over all smaller ones; false means "not known".
+// Whether sorting the dimensions by stride shows each to step over all smaller ones; false means
+// "not known".
 bool plainly_distinct(const TensorView& t) {
   std::vector<std::pair<int64_t, int64_t>> steps;  // (|stride|, size)
   for (int i = 0; i < t.rank; ++i)
@@ -47,18 +51,20 @@ bool any_element(const TensorView& t, F&& f, int dim = 0, intptr_t base = 0) {
   return false;
 }
 
-// Which bytes of [begin, end) a view writes. Exact, and only used where bounds alone leave a doubt: views that
-// interleave in one buffer, such as slices of a packed projection.
+// Which bytes of [begin, end) a view writes. Exact, and only used where bounds alone leave a doubt:
+// views that interleave in one buffer, such as slices of a packed projection.
 class WrittenBytes {
  public:
-  WrittenBytes(intptr_t begin, intptr_t end) : begin_(begin), end_(end), bytes_(static_cast<size_t>(end - begin)) {}
+  WrittenBytes(intptr_t begin, intptr_t end)
+      : begin_(begin), end_(end), bytes_(static_cast<size_t>(end - begin)) {}
   bool touches(intptr_t at, int64_t size) const {
     for (intptr_t x = std::max(at, begin_); x < std::min(at + size, end_); ++x)
       if (bytes_[static_cast<size_t>(x - begin_)]) return true;
     return false;
   }
   void mark(intptr_t at, int64_t size) {
-    for (intptr_t x = std::max(at, begin_); x < std::min(at + size, end_); ++x) bytes_[static_cast<size_t>(x - begin_)] = true;
+    for (intptr_t x = std::max(at, begin_); x < std::min(at + size, end_); ++x)
+      bytes_[static_cast<size_t>(x - begin_)] = true;
   }
 
  private:
@@ -75,7 +81,9 @@ void check_distinct(const char* where, const Extent& out) {
     written.mark(at, size);
     return false;
   });
-  if (twice) throw_invalid(where, std::string(out.arg) + " strides put two elements at one address, expected distinct ones");
+  if (twice)
+    throw_invalid(where, std::string(out.arg) +
+                             " strides put two elements at one address, expected distinct ones");
 }
 
 bool share_an_element(const Extent& out, const Extent& other) {
@@ -108,38 +116,51 @@ void check_overlap(const char* where, const AttentionArgs& a, const AttentionPar
       const Extent& other = given[i];
       const bool seen = other.role == Role::kOutput && i <= output[o];
       if (!seen && share_an_element(out, other))
-        throw_invalid(where, std::string(out.arg) + " memory overlaps " + other.arg + ", expected memory of its own");
+        throw_invalid(where, std::string(out.arg) + " memory overlaps " + other.arg +
+                                 ", expected memory of its own");
     }
   }
 }
 
-void check_tensors(const char* where, Device device, const AttentionArgs& a, const AttentionParams& p) {
+void check_tensors(const char* where, Device device, const AttentionArgs& a,
+                   const AttentionParams& p) {
   for_each_tensor(a, p, [&](const char* arg, const TensorView& t, Role) {
     if (!t) return;
     if (t.device != device)
-      throw_invalid(where, std::string(arg) + " is on " + to_string(t.device) + ", expected " + to_string(device) +
-                               " like all tensors of the call");
+      throw_invalid(where, std::string(arg) + " is on " + to_string(t.device) + ", expected " +
+                               to_string(device) + " like all tensors of the call");
     if (t.rank < 0 || t.rank > kMaxRank)
-      throw_invalid(where, std::string(arg) + " rank is " + std::to_string(t.rank) + ", expected at most " + std::to_string(kMaxRank));
+      throw_invalid(where, std::string(arg) + " rank is " + std::to_string(t.rank) +
+                               ", expected at most " + std::to_string(kMaxRank));
     if (size_bytes(t.dtype) == 0)
-      throw_invalid(where, std::string(arg) + " dtype is " + std::to_string(static_cast<int>(t.dtype)) + ", expected one that DType names");
+      throw_invalid(where, std::string(arg) + " dtype is " +
+                               std::to_string(static_cast<int>(t.dtype)) +
+                               ", expected one that DType names");
     int64_t bytes = size_bytes(t.dtype), far = 0;
     bool overflow = false;
     for (int i = 0; i < t.rank; ++i) {
       if (t.dim(i) < 0)
-        throw_invalid(where, std::string(arg) + " dim " + std::to_string(i) + " is " + std::to_string(t.dim(i)) + ", expected 0 or more");
+        throw_invalid(where, std::string(arg) + " dim " + std::to_string(i) + " is " +
+                                 std::to_string(t.dim(i)) + ", expected 0 or more");
       int64_t reach = 0;
       overflow |= __builtin_mul_overflow(bytes, t.dim(i), &bytes);
       overflow |= __builtin_mul_overflow(t.step(i), t.dim(i), &reach);
-      overflow |= reach == INT64_MIN || __builtin_mul_overflow(std::abs(reach), size_bytes(t.dtype), &reach);
+      overflow |= reach == INT64_MIN ||
+                  __builtin_mul_overflow(std::abs(reach), size_bytes(t.dtype), &reach);
       overflow |= __builtin_add_overflow(far, reach, &far);
     }
     if (bytes == 0) return;  // no elements: nothing is addressed
-    if (overflow) throw_invalid(where, std::string(arg) + " shape and strides reach beyond 64 bits, expected sizes that memory can hold");
+    if (overflow)
+      throw_invalid(
+          where,
+          std::string(arg) +
+              " shape and strides reach beyond 64 bits, expected sizes that memory can hold");
     if (t.data == nullptr)
-      throw_invalid(where, std::string(arg) + " data is null, expected memory for " + std::to_string(t.num_elements()) + " elements");
+      throw_invalid(where, std::string(arg) + " data is null, expected memory for " +
+                               std::to_string(t.num_elements()) + " elements");
     if (reinterpret_cast<uintptr_t>(t.data) % static_cast<uintptr_t>(size_bytes(t.dtype)) != 0)
-      throw_invalid(where, std::string(arg) + " address is not a multiple of " + std::to_string(size_bytes(t.dtype)) +
+      throw_invalid(where, std::string(arg) + " address is not a multiple of " +
+                               std::to_string(size_bytes(t.dtype)) +
                                ", expected the alignment of an element");
   });
 }

@@ -17,18 +17,21 @@ class Checker {
 
   void rank(const char* arg, const TensorView& t, int want, const char* shape) const {
     if (t.rank != want)
-      throw_invalid(where_, std::string(arg) + " rank is " + str(t.rank) + ", expected " + str(want) + " " + shape);
+      throw_invalid(where_, std::string(arg) + " rank is " + str(t.rank) + ", expected " +
+                                str(want) + " " + shape);
   }
   void dim(const char* arg, const TensorView& t, int i, int64_t want, const char* why) const {
     if (t.dim(i) != want)
-      throw_invalid(where_, std::string(arg) + " dim " + str(i < 0 ? t.rank + i : i) + " is " + str(t.dim(i)) +
-                                ", expected " + str(want) + " (" + why + ")");
+      throw_invalid(where_, std::string(arg) + " dim " + str(i < 0 ? t.rank + i : i) + " is " +
+                                str(t.dim(i)) + ", expected " + str(want) + " (" + why + ")");
   }
-  void dtype(const char* arg, const TensorView& t, std::initializer_list<DType> want, const char* why = "") const {
+  void dtype(const char* arg, const TensorView& t, std::initializer_list<DType> want,
+             const char* why = "") const {
     if (std::find(want.begin(), want.end(), t.dtype) != want.end()) return;
     std::string names;
     for (DType d : want) names += (names.empty() ? "" : " or ") + std::string(name(d));
-    throw_invalid(where_, std::string(arg) + " dtype is " + name(t.dtype) + ", expected " + names + why);
+    throw_invalid(where_,
+                  std::string(arg) + " dtype is " + name(t.dtype) + ", expected " + names + why);
   }
   void given(const char* arg, const TensorView& t, const char* why) const {
     if (!t) throw_invalid(where_, std::string(arg) + " is absent, expected " + why);
@@ -49,8 +52,8 @@ class Checker {
     for (int r = 0; r < t.rank; ++r) {
       const int64_t got = t.dim(-1 - r), want = full[3 - r];
       if (got != 1 && got != want)
-        throw_invalid(where_, std::string(arg) + " dim " + str(t.rank - 1 - r) + " is " + str(got) + ", expected 1 or " +
-                                  str(want) + " (" + kNames[3 - r] + ")");
+        throw_invalid(where_, std::string(arg) + " dim " + str(t.rank - 1 - r) + " is " + str(got) +
+                                  ", expected 1 or " + str(want) + " (" + kNames[3 - r] + ")");
     }
   }
 
@@ -61,10 +64,18 @@ class Checker {
 void check_qkv(const Checker& c, const char* where, const AttentionArgs& a) {
   const bool ragged = static_cast<bool>(a.seq.cu_seqlens_q);
   const int rank = ragged ? 3 : 4;
-  c.rank("q", a.q, rank, ragged ? "[total_q, heads, head_dim], as cu_seqlens_q is given" : "[batch, seqlen_q, heads, head_dim]");
-  c.rank("k", a.k, rank, ragged ? "[total_k, kv_heads, head_dim], as cu_seqlens_q is given" : "[batch, seqlen_k, kv_heads, head_dim]");
-  c.rank("v", a.v, rank, ragged ? "[total_k, kv_heads, v_dim], as cu_seqlens_q is given" : "[batch, seqlen_k, kv_heads, v_dim]");
-  c.rank("out", a.out, rank, ragged ? "[total_q, heads, v_dim], as cu_seqlens_q is given" : "[batch, seqlen_q, heads, v_dim]");
+  c.rank("q", a.q, rank,
+         ragged ? "[total_q, heads, head_dim], as cu_seqlens_q is given"
+                : "[batch, seqlen_q, heads, head_dim]");
+  c.rank("k", a.k, rank,
+         ragged ? "[total_k, kv_heads, head_dim], as cu_seqlens_q is given"
+                : "[batch, seqlen_k, kv_heads, head_dim]");
+  c.rank("v", a.v, rank,
+         ragged ? "[total_k, kv_heads, v_dim], as cu_seqlens_q is given"
+                : "[batch, seqlen_k, kv_heads, v_dim]");
+  c.rank("out", a.out, rank,
+         ragged ? "[total_q, heads, v_dim], as cu_seqlens_q is given"
+                : "[batch, seqlen_q, heads, v_dim]");
   c.dtype("q", a.q, {DType::kF32, DType::kF16, DType::kBF16});
   c.dtype("k", a.k, {a.q.dtype}, " like q");
   c.dtype("v", a.v, {a.q.dtype}, " like q");
@@ -82,7 +93,8 @@ void check_qkv(const Checker& c, const char* where, const AttentionArgs& a) {
   c.dim("out", a.out, -1, a.v.dim(-1), "v_dim of v");
   const int64_t heads = a.q.dim(-2), kv_heads = a.k.dim(-2);
   if (kv_heads == 0 ? heads != 0 : heads % kv_heads != 0)
-    throw_invalid(where, "q heads is " + str(heads) + ", expected a multiple of kv_heads of k, " + str(kv_heads));
+    throw_invalid(where, "q heads is " + str(heads) + ", expected a multiple of kv_heads of k, " +
+                             str(kv_heads));
   if (a.q.dim(-1) < 1) throw_invalid(where, "q head_dim is 0, expected 1 or more");
   if (a.v.dim(-1) < 1) throw_invalid(where, "v v_dim is 0, expected 1 or more");
 }
@@ -90,18 +102,21 @@ void check_qkv(const Checker& c, const char* where, const AttentionArgs& a) {
 void check_layout(const Checker& c, const AttentionArgs& a, const char* where) {
   const SeqLayout& s = a.seq;
   if (static_cast<bool>(s.cu_seqlens_q) != static_cast<bool>(s.cu_seqlens_k))
-    throw_invalid(where, std::string(s.cu_seqlens_q ? "cu_seqlens_k" : "cu_seqlens_q") + " is absent, expected it with " +
+    throw_invalid(where, std::string(s.cu_seqlens_q ? "cu_seqlens_k" : "cu_seqlens_q") +
+                             " is absent, expected it with " +
                              (s.cu_seqlens_q ? "cu_seqlens_q" : "cu_seqlens_k"));
   if (s.cu_seqlens_q) {
     c.rank("cu_seqlens_q", s.cu_seqlens_q, 1, "[batch + 1]");
     c.dtype("cu_seqlens_q", s.cu_seqlens_q, {DType::kI32, DType::kI64});
-    if (s.cu_seqlens_q.dim(0) < 1) throw_invalid(where, "cu_seqlens_q dim 0 is 0, expected batch + 1");
-    c.index("cu_seqlens_k", s.cu_seqlens_k, s.cu_seqlens_q.dim(0), "batch + 1, as cu_seqlens_q has");
+    if (s.cu_seqlens_q.dim(0) < 1)
+      throw_invalid(where, "cu_seqlens_q dim 0 is 0, expected batch + 1");
+    c.index("cu_seqlens_k", s.cu_seqlens_k, s.cu_seqlens_q.dim(0),
+            "batch + 1, as cu_seqlens_q has");
   }
   for (int64_t max : {s.max_seqlen_q, s.max_seqlen_k})
     if (max < 0)
-      throw_invalid(where, std::string(max == s.max_seqlen_q ? "max_seqlen_q" : "max_seqlen_k") + " is " + str(max) +
-                               ", expected 0 (not told) or an upper bound");
+      throw_invalid(where, std::string(max == s.max_seqlen_q ? "max_seqlen_q" : "max_seqlen_k") +
+                               " is " + str(max) + ", expected 0 (not told) or an upper bound");
 }
 
 }  // namespace
@@ -112,7 +127,8 @@ MaxLengths max_lengths(const AttentionArgs& a) {
   if (a.q.device.type != DeviceType::kNative) return longest;  // contents are not read on the host
   const auto scan = [](const TensorView& cu) {
     int64_t most = 0;
-    for (int64_t b = 0; b + 1 < cu.dim(0); ++b) most = std::max(most, index_at(cu, b + 1) - index_at(cu, b));
+    for (int64_t b = 0; b + 1 < cu.dim(0); ++b)
+      most = std::max(most, index_at(cu, b + 1) - index_at(cu, b));
     return most;
   };
   if (longest.q == 0) longest.q = scan(a.seq.cu_seqlens_q);
@@ -134,7 +150,8 @@ void check_shapes(const char* where, const AttentionArgs& a, const AttentionPara
   const int64_t total_k = s.ragged ? a.k.dim(0) : a.k.dim(1);
   if (a.lse) {
     c.dtype("lse", a.lse, {DType::kF32});
-    c.rank("lse", a.lse, s.ragged ? 2 : 3, s.ragged ? "[heads, total_q]" : "[batch, heads, seqlen_q]");
+    c.rank("lse", a.lse, s.ragged ? 2 : 3,
+           s.ragged ? "[heads, total_q]" : "[batch, heads, seqlen_q]");
     if (!s.ragged) c.dim("lse", a.lse, 0, s.batch, "batch");
     c.dim("lse", a.lse, -2, s.heads, "heads of q");
     c.dim("lse", a.lse, -1, total_q, s.ragged ? "total_q of q" : "seqlen_q of q");
@@ -183,8 +200,10 @@ void check_shapes(const char* where, const AttentionArgs& a, const AttentionPara
 
   if (p.alibi_slopes) {
     c.dtype("alibi_slopes", p.alibi_slopes, {DType::kF32});
-    if (p.alibi_slopes.rank == 2) c.dim("alibi_slopes", p.alibi_slopes, 0, s.batch, "batch");
-    else c.rank("alibi_slopes", p.alibi_slopes, 1, "[heads], or 2 [batch, heads]");
+    if (p.alibi_slopes.rank == 2)
+      c.dim("alibi_slopes", p.alibi_slopes, 0, s.batch, "batch");
+    else
+      c.rank("alibi_slopes", p.alibi_slopes, 1, "[heads], or 2 [batch, heads]");
     c.dim("alibi_slopes", p.alibi_slopes, -1, s.heads, "heads of q");
   }
   if (p.sinks) {

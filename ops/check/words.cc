@@ -30,25 +30,33 @@ std::string real(float value) {
 void check_mask_words(const char* where, const MaskSpec& m) {
   const auto window = [&](const char* word, int32_t size) {
     if (size < -1)
-      throw_invalid(where, std::string(word) + " is " + std::to_string(size) + ", expected -1 (unlimited) or more");
+      throw_invalid(where, std::string(word) + " is " + std::to_string(size) +
+                               ", expected -1 (unlimited) or more");
   };
   window("window_left", m.window_left);
   window("window_right", m.window_right);
   if (m.block_size < 0)
-    throw_invalid(where, "block_size is " + std::to_string(m.block_size) + ", expected 0 (off) or more");
+    throw_invalid(where,
+                  "block_size is " + std::to_string(m.block_size) + ", expected 0 (off) or more");
   if (m.causal && m.block_size > 1)
     throw_invalid(where, "causal is set and block_size is " + std::to_string(m.block_size) +
                              ", expected one of the two; block_size alone is block-causal");
   if (m.block_origin && (m.block_size == 0 || m.causal))
-    throw_invalid(where, "block_origin is given, expected it only with block-causal; set block_size and not causal");
+    throw_invalid(
+        where,
+        "block_origin is given, expected it only with block-causal; set block_size and not causal");
   if (m.prefix_lens && !m.causal && m.block_size == 0)
-    throw_invalid(where, "prefix_lens is given, expected causal or block_size with it, whose rule it replaces");
+    throw_invalid(
+        where,
+        "prefix_lens is given, expected causal or block_size with it, whose rule it replaces");
   if (static_cast<bool>(m.hole_starts) != static_cast<bool>(m.hole_ends))
-    throw_invalid(where, std::string(m.hole_starts ? "hole_ends" : "hole_starts") + " is absent, expected it with " +
+    throw_invalid(where, std::string(m.hole_starts ? "hole_ends" : "hole_starts") +
+                             " is absent, expected it with " +
                              (m.hole_starts ? "hole_starts" : "hole_ends"));
   if (static_cast<bool>(m.q_segment_ids) != static_cast<bool>(m.kv_segment_ids))
     throw_invalid(where, std::string(m.q_segment_ids ? "kv_segment_ids" : "q_segment_ids") +
-                             " is absent, expected it with " + (m.q_segment_ids ? "q_segment_ids" : "kv_segment_ids"));
+                             " is absent, expected it with " +
+                             (m.q_segment_ids ? "q_segment_ids" : "kv_segment_ids"));
 }
 
 }  // namespace
@@ -56,35 +64,51 @@ void check_mask_words(const char* where, const MaskSpec& m) {
 void refuse_words_of_others(const char* where, const AttentionArgs& a, const AttentionParams& p,
                             std::initializer_list<const char*> taken) {
   static constexpr std::pair<const char*, const char*> kOwners[] = {
-      {"k_new", "paged or append"},      {"v_new", "paged or append"},    {"k_descale", "paged or decode"},
-      {"v_descale", "paged or decode"},  {"block_table", "paged"},        {"kv_indptr", "paged"},
-      {"kv_indices", "paged"},           {"kv_last_page_len", "paged"},   {"context_lens", "paged"},
-      {"slot_mapping", "paged or append"}, {"start", "decode"},           {"end", "decode"},
+      {"k_new", "paged or append"},
+      {"v_new", "paged or append"},
+      {"k_descale", "paged or decode"},
+      {"v_descale", "paged or decode"},
+      {"block_table", "paged"},
+      {"kv_indptr", "paged"},
+      {"kv_indices", "paged"},
+      {"kv_last_page_len", "paged"},
+      {"context_lens", "paged"},
+      {"slot_mapping", "paged or append"},
+      {"start", "decode"},
+      {"end", "decode"},
       {"block_mask", "splash"},
   };
   for_each_tensor(a, p, [&](const char* arg, const TensorView& t, Role) {
     if (!t) return;
     for (const auto& [word, owner] : kOwners)
       if (std::string_view(word) == arg &&
-          std::none_of(taken.begin(), taken.end(), [&](const char* w) { return std::string_view(w) == arg; }))
-        throw_unsupported(where, std::string(arg) + " is given, expected it only with " + owner + "; use that operator");
+          std::none_of(taken.begin(), taken.end(),
+                       [&](const char* w) { return std::string_view(w) == arg; }))
+        throw_unsupported(where, std::string(arg) + " is given, expected it only with " + owner +
+                                     "; use that operator");
   });
   if (p.ring_transport != nullptr)
-    throw_unsupported(where, "ring_transport is given, expected it only with ring; use that operator");
+    throw_unsupported(where,
+                      "ring_transport is given, expected it only with ring; use that operator");
 }
 
 void check_words(const char* where, const AttentionParams& p) {
   check_mask_words(where, p.mask);
   if (p.softmax_scale && !std::isfinite(*p.softmax_scale))
-    throw_invalid(where, "softmax_scale is " + real(*p.softmax_scale) + ", expected a finite number");
+    throw_invalid(where,
+                  "softmax_scale is " + real(*p.softmax_scale) + ", expected a finite number");
   if (!(p.softcap >= 0.0f) || !std::isfinite(p.softcap))
-    throw_invalid(where, "softcap is " + real(p.softcap) + ", expected 0 (off) or a positive finite number");
+    throw_invalid(
+        where, "softcap is " + real(p.softcap) + ", expected 0 (off) or a positive finite number");
   if (p.mask.keep && p.bias && p.mask_with_bias == MaskWithBias::kUnset)
-    throw_invalid(where, "keep and bias are both given and mask_with_bias is unset, expected both or bias_only");
+    throw_invalid(
+        where,
+        "keep and bias are both given and mask_with_bias is unset, expected both or bias_only");
   if (!(p.dropout_p >= 0.0f && p.dropout_p < 1.0f))
     throw_invalid(where, "dropout_p is " + real(p.dropout_p) + ", expected 0 <= p < 1");
   if (p.dropout_p > 0.0f && !p.deterministic && !p.dropout_seed)
-    throw_invalid(where, "dropout_seed is absent, expected it with dropout_p > 0 and deterministic off");
+    throw_invalid(where,
+                  "dropout_seed is absent, expected it with dropout_p > 0 and deterministic off");
 }
 
 }  // namespace attend

@@ -5,36 +5,42 @@
 #include "attend/kernel.h"
 #include "ops/common/mask.h"
 
-// Where the rows of one sequence are and what its mask means: the reading of a call that every native kernel shares.
-// Arguments have passed the operator's checks, so that nothing here can fail.
+// Where the rows of one sequence are and what its mask means: the reading of a call that every
+// native kernel shares. Arguments have passed the operator's checks, so that nothing here can fail.
 namespace attend {
 
 // Element i of an i32 or i64 vector.
 inline int64_t index_at(const TensorView& t, int64_t i) {
   const int64_t at = i * t.stride[0];
-  return t.dtype == DType::kI32 ? static_cast<const int32_t*>(t.data)[at] : static_cast<const int64_t*>(t.data)[at];
+  return t.dtype == DType::kI32 ? static_cast<const int32_t*>(t.data)[at]
+                                : static_cast<const int64_t*>(t.data)[at];
 }
 
 inline std::byte* element(const TensorView& t, int64_t offset) {
   return static_cast<std::byte*>(t.data) + offset * size_bytes(t.dtype);
 }
 
-// The rows of one sequence in one tensor: row i of head h starts at base + i * row + h * head, in elements.
+// The rows of one sequence in one tensor: row i of head h starts at base + i * row + h * head, in
+// elements.
 struct RowsView {
   std::byte* base = nullptr;
   int64_t row = 0, head = 0, dim = 0;
   DType dtype = DType::kF32;
 
-  std::byte* at(int64_t i, int64_t h) const { return base + (i * row + h * head) * size_bytes(dtype); }
+  std::byte* at(int64_t i, int64_t h) const {
+    return base + (i * row + h * head) * size_bytes(dtype);
+  }
 };
 
-// A tensor of rank 0..4 right-aligned to [batch, heads, seqlen_q, seqlen_k]; dimensions of size 1 do not move.
+// A tensor of rank 0..4 right-aligned to [batch, heads, seqlen_q, seqlen_k]; dimensions of size 1
+// do not move.
 struct BroadcastView {
   const std::byte* base = nullptr;
   int64_t b = 0, h = 0, i = 0, j = 0;
   DType dtype = DType::kBool;
 
-  explicit BroadcastView(const TensorView& t) : base(static_cast<const std::byte*>(t.data)), dtype(t.dtype) {
+  explicit BroadcastView(const TensorView& t)
+      : base(static_cast<const std::byte*>(t.data)), dtype(t.dtype) {
     int64_t* const steps[4] = {&b, &h, &i, &j};
     for (int r = 0; r < t.rank; ++r)
       if (t.dim(-1 - r) != 1) *steps[3 - r] = t.step(-1 - r);
@@ -88,9 +94,9 @@ inline Sequence sequence(const AttentionArgs& a, const AttentionParams& p, int64
 
   const MaskSpec& m = p.mask;
   s.mask.seqlen_k = s.k_len;
-  s.mask.d = m.q_start                            ? index_at(m.q_start, b)
+  s.mask.d = m.q_start                          ? index_at(m.q_start, b)
              : m.diagonal == Diagonal::kTopLeft ? 0
-                                                  : s.k_len - s.q_len;
+                                                : s.k_len - s.q_len;
   s.mask.causal = m.causal;
   s.mask.block_size = m.causal ? 0 : m.block_size;
   s.mask.block_origin = m.block_origin ? index_at(m.block_origin, b) : 0;
@@ -107,7 +113,8 @@ inline Sequence sequence(const AttentionArgs& a, const AttentionParams& p, int64
 
 // Rows of sequence s in q, k, v or out; first is s.q_first or s.k_first.
 inline RowsView rows_of(const TensorView& t, int64_t b, int64_t first) {
-  if (t.rank == 3) return {element(t, first * t.stride[0]), t.stride[0], t.stride[1], t.stride[2], t.dtype};
+  if (t.rank == 3)
+    return {element(t, first * t.stride[0]), t.stride[0], t.stride[1], t.stride[2], t.dtype};
   return {element(t, b * t.stride[0]), t.stride[1], t.stride[2], t.stride[3], t.dtype};
 }
 
@@ -128,7 +135,8 @@ inline TensorView ids_of(const TensorView& t, int64_t b, int64_t first) {
 
 inline float alibi_slope(const TensorView& t, int64_t b, int64_t h) {
   if (!t) return 0.0f;
-  return static_cast<const float*>(t.data)[t.rank == 1 ? h * t.stride[0] : b * t.stride[0] + h * t.stride[1]];
+  return static_cast<const float*>(
+      t.data)[t.rank == 1 ? h * t.stride[0] : b * t.stride[0] + h * t.stride[1]];
 }
 
 inline int64_t sink_count(const TensorView& t) { return !t ? 0 : t.rank == 1 ? 1 : t.dim(1); }

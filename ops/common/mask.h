@@ -3,8 +3,9 @@
 
 #include "ops/common/portable.h"
 
-// Contract 3: which keys a row may see, for one sequence. The words that are ranges (causal, block-causal, prefix,
-// window, hole, length) are all here; keep and segments are elementwise and stay with the kernels.
+// Contract 3: which keys a row may see, for one sequence. The words that are ranges (causal,
+// block-causal, prefix, window, hole, length) are all here; keep and segments are elementwise and
+// stay with the kernels.
 namespace attend {
 
 struct KeyRange {  // half-open; begin >= end is empty
@@ -14,10 +15,10 @@ struct KeyRange {  // half-open; begin >= end is empty
 enum class TileKind : uint8_t { kSkip, kFull, kPartial };
 
 struct RowMask {
-  int64_t seqlen_k = 0;     // keys in use
-  int64_t d = 0;            // row i stands at position i + d
+  int64_t seqlen_k = 0;  // keys in use
+  int64_t d = 0;         // row i stands at position i + d
   bool causal = false;
-  int64_t block_size = 0;   // > 0: block-causal
+  int64_t block_size = 0;  // > 0: block-causal
   int64_t block_origin = 0;
   int64_t window_left = -1, window_right = -1;
   bool has_prefix = false;
@@ -43,7 +44,8 @@ struct RowMask {
     return j >= r.begin && j < r.end && !in_hole(j);
   }
 
-  // What the tile of rows [i0, i1) and keys [j0, j1) needs. The bounds rise with i, so the two outer rows decide.
+  // What the tile of rows [i0, i1) and keys [j0, j1) needs. The bounds rise with i, so the two
+  // outer rows decide.
   ATTEND_HD TileKind classify(int64_t i0, int64_t i1, int64_t j0, int64_t j1) const {
     const KeyRange first = keys(i0), last = keys(i1 - 1);
     if (j0 >= last.end || j1 <= first.begin) return TileKind::kSkip;

@@ -5,8 +5,8 @@
 
 namespace attend {
 
-// The running state of one query row: m = largest score so far, l = sum of exp(score - m). An empty row has
-// m = -inf and l = 0; its output is 0 and its lse -inf, never NaN.
+// The running state of one query row: m = largest score so far, l = sum of exp(score - m). An empty
+// row has m = -inf and l = 0; its output is 0 and its lse -inf, never NaN.
 struct OnlineSoftmax {
   float m = -INFINITY, l = 0.0f;
 
@@ -31,7 +31,8 @@ struct OnlineSoftmax {
   ATTEND_HD float lse() const { return l == 0.0f ? -INFINITY : m + logf(l); }
 };
 
-// Joins partial results over disjoint keys: out = a * factor_a + b * factor_b. An empty part has lse -inf.
+// Joins partial results over disjoint keys: out = a * factor_a + b * factor_b. An empty part has
+// lse -inf.
 struct MergeWeights {
   float factor_a, factor_b, lse;
 };

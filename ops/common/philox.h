@@ -5,7 +5,8 @@
 
 namespace attend {
 
-// Philox4x32-10, the counter-based generator of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011).
+// Philox4x32-10, the counter-based generator of Salmon et al., "Parallel random numbers: as easy as
+// 1, 2, 3" (2011).
 struct Philox4x32 {
   uint32_t word[4];
 };
@@ -30,13 +31,16 @@ ATTEND_HD Philox4x32 philox4x32(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t 
 struct Dropout {
   uint64_t seed = 0;
   uint32_t offset = 0;
-  uint64_t threshold = 0;  // floor(p * 2^32): a word below it is dropped
+  uint64_t threshold = 0;   // floor(p * 2^32): a word below it is dropped
   float keep_scale = 1.0f;  // 1 / (1 - p)
 
   ATTEND_HD Philox4x32 words(int64_t head, int64_t i, int64_t j) const {  // head = b * heads + h
-    return philox4x32(static_cast<uint32_t>(j / 4), static_cast<uint32_t>(i), static_cast<uint32_t>(head), offset, seed);
+    return philox4x32(static_cast<uint32_t>(j / 4), static_cast<uint32_t>(i),
+                      static_cast<uint32_t>(head), offset, seed);
   }
-  ATTEND_HD bool keeps(const Philox4x32& words, int64_t j) const { return words.word[j % 4] >= threshold; }
+  ATTEND_HD bool keeps(const Philox4x32& words, int64_t j) const {
+    return words.word[j % 4] >= threshold;
+  }
 };
 
 }  // namespace attend

@@ -1,4 +1,5 @@
-// bf16 pairs as words: vdpbf16ps multiplies two bf16 values of each word and adds both products in f32.
+// bf16 pairs as words: vdpbf16ps multiplies two bf16 values of each word and adds both products in
+// f32.
 #pragma once
 #include <immintrin.h>
 
@@ -15,7 +16,8 @@ struct Bf16Words {
     return _mm512_dpbf16_ps(acc, (__m512bh)splat(left), (__m512bh)right);
   }
 
-  // kLanes words, that is 2 kLanes values, of a row from word `first` on; values past the last dim are zeros.
+  // kLanes words, that is 2 kLanes values, of a row from word `first` on; values past the last dim
+  // are zeros.
   static VF load_words(const RowPointers& from, const void* row, int first, int dim) {
     const int values = dim - 2 * first;
     const auto* p = static_cast<const uint16_t*>(row) + 2 * first * from.step;
@@ -29,8 +31,10 @@ struct Bf16Words {
     return load(reinterpret_cast<const float*>(part));
   }
 
-  // The words that pair two keys: for each of kLanes dims, the first key's value below the second's.
-  static VF load_key_word(const RowPointers& from, const void* const (&key)[2], int first, int dim) {
+  // The words that pair two keys: for each of kLanes dims, the first key's value below the
+  // second's.
+  static VF load_key_word(const RowPointers& from, const void* const (&key)[2], int first,
+                          int dim) {
     const __m512i low = _mm512_cvtepu16_epi32(load_dims(from, key[0], first, dim));
     const __m512i high = _mm512_cvtepu16_epi32(load_dims(from, key[1], first, dim));
     return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
@@ -46,7 +50,8 @@ struct Bf16Words {
     if (row == nullptr) return _mm256_setzero_si256();
     const int values = dim - first < kLanes ? dim - first : kLanes;
     const auto* p = static_cast<const uint16_t*>(row) + first * from.step;
-    if (from.step == 1) return _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << values) - 1), p);
+    if (from.step == 1)
+      return _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << values) - 1), p);
     alignas(32) uint16_t part[kLanes] = {};
     for (int i = 0; i < values; ++i) part[i] = p[i * from.step];
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(part));

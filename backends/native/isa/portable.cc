@@ -2,7 +2,8 @@
 #include "backends/native/isa/vec_portable.h"
 
 namespace attend::native::ATTEND_ISA {
-inline constexpr int kRowStep = 4;  // 4 x 2 vectors of accumulators: what 16 registers hold beside the operands
+inline constexpr int kRowStep =
+    4;  // 4 x 2 vectors of accumulators: what 16 registers hold beside the operands
 }
 #include "backends/native/isa/tile-inl.h"
 

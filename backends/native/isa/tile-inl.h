@@ -1,14 +1,16 @@
-// The arithmetic of one tile, written once and compiled for each instruction set: the including file defines
-// ATTEND_ISA (a namespace of its own) and kRowStep, and includes the vector vocabulary (kLanes, VF, VI, vmax, f16).
-// Vectors are the compiler's: + - * compare and ?: mean what they mean for numbers, lane by lane.
+// The arithmetic of one tile, written once and compiled for each instruction set: the including
+// file defines ATTEND_ISA (a namespace of its own) and kRowStep, and includes the vector vocabulary
+// (kLanes, VF, VI, vmax, f16). Vectors are the compiler's: + - * compare and ?: mean what they mean
+// for numbers, lane by lane.
 //
-//   scores      S[row][key] = sum over words of Q[row] * K[key]     register tile kRowStep rows x 2 vectors of keys
-//   softmax     S -> weights, row by row: scale, softcap, bias, alibi, mask, running maximum, exp
-//   accumulate  O[row][dim] = O[row][dim] * factor[row] + sum over keys of S[row][key] * V[key][dim]
+//   scores      S[row][key] = sum over words of Q[row] * K[key]     register tile kRowStep rows x 2
+//   vectors of keys softmax     S -> weights, row by row: scale, softcap, bias, alibi, mask,
+//   running maximum, exp accumulate  O[row][dim] = O[row][dim] * factor[row] + sum over keys of
+//   S[row][key] * V[key][dim]
 //
-// Both products are one loop, `multiply`: a word of the left operand is broadcast, a pair of vectors of the right is
-// loaded, and every loaded value is used kRowStep times. 12 x 2 vectors keep two FMA units busy from the first-level
-// cache with 14 loads for 24 FMAs.
+// Both products are one loop, `multiply`: a word of the left operand is broadcast, a pair of
+// vectors of the right is loaded, and every loaded value is used kRowStep times. 12 x 2 vectors
+// keep two FMA units busy from the first-level cache with 14 loads for 24 FMAs.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -51,9 +53,9 @@ inline float max_lanes(VF v) {
   return part[0];
 }
 
-// exp(x) for x <= 0 and a little above; exactly 0 below -87.3, where f32 turns subnormal; NaN stays NaN.
-// x = n ln 2 + r with |r| <= ln 2 / 2, a degree-6 polynomial in r, 1 ulp. The magic number leaves n + 127 in the low
-// bits of the sum, ready to be shifted into an exponent.
+// exp(x) for x <= 0 and a little above; exactly 0 below -87.3, where f32 turns subnormal; NaN stays
+// NaN. x = n ln 2 + r with |r| <= ln 2 / 2, a degree-6 polynomial in r, 1 ulp. The magic number
+// leaves n + 127 in the low bits of the sum, ready to be shifted into an exponent.
 inline VF exp_nonpositive(VF x) {
   const VF magic = splat(0x1.8p23f + 127.0f);
   const VF t = x * 1.44269504088896341f + magic;
@@ -88,7 +90,8 @@ inline VF tanh(VF x) {
   return x == x ? y : x;
 }
 
-// ---- values in and out of memory ------------------------------------------------------------------------------------
+// ---- values in and out of memory
+// ------------------------------------------------------------------------------------
 
 inline VF load_elem(const void* p, Elem elem) {
   if (elem == Elem::kF32) return load(static_cast<const float*>(p));
@@ -118,7 +121,8 @@ inline VF load_some(const void* row, int64_t first, int64_t step, int count, Ele
   if (step == 1 && count == kLanes) return load_elem(from, elem);
   alignas(64) char part[kLanes * 4] = {};
   const int64_t size = elem_bytes(elem);
-  for (int i = 0; i < count; ++i) __builtin_memcpy(part + i * size, from + i * step * size, static_cast<std::size_t>(size));
+  for (int i = 0; i < count; ++i)
+    __builtin_memcpy(part + i * size, from + i * step * size, static_cast<std::size_t>(size));
   return load_elem(part, elem);
 }
 
@@ -141,7 +145,8 @@ inline void transpose(VF (&r)[kLanes]) {
   }
 }
 
-// ---- how values fill words ------------------------------------------------------------------------------------------
+// ---- how values fill words
+// ------------------------------------------------------------------------------------------
 
 // One f32 a word, whatever the element type in memory.
 struct F32Words {
@@ -153,7 +158,8 @@ struct F32Words {
     return load_some(row, first, from.step, left < kLanes ? left : kLanes, from.elem);
   }
   // One word of keys: the values of kLanes dims from `first` on.
-  static VF load_key_word(const RowPointers& from, const void* const (&key)[kValues], int first, int dim) {
+  static VF load_key_word(const RowPointers& from, const void* const (&key)[kValues], int first,
+                          int dim) {
     if (key[0] == nullptr) return VF{};
     return load_words(from, key[0], first, dim);
   }
@@ -163,9 +169,11 @@ struct F32Words {
   }
 };
 
-// ---- packing --------------------------------------------------------------------------------------------------------
+// ---- packing
+// --------------------------------------------------------------------------------------------------------
 
-// Rows into groups of `width`: [group][word][row of the group]. The rows of a group past the last are zeros.
+// Rows into groups of `width`: [group][word][row of the group]. The rows of a group past the last
+// are zeros.
 template <class Words, int width>
 void pack_transposed(const RowPointers& from, int32_t rows, int32_t dim, float* to) {
   const int words = (dim + Words::kValues - 1) / Words::kValues;
@@ -211,16 +219,18 @@ void pack_v(const RowPointers& from, int32_t keys, int32_t dim, const int32_t* s
       for (int i = 0; i < Words::kValues; ++i)
         key[i] = j + i < keys && (seen == nullptr || seen[j + i] != 0) ? from.rows[j + i] : nullptr;
       store(to, Words::load_key_word(from, key, d, dim));
-      store(to + kLanes, d + kLanes < dim ? Words::load_key_word(from, key, d + kLanes, dim) : VF{});
+      store(to + kLanes,
+            d + kLanes < dim ? Words::load_key_word(from, key, d + kLanes, dim) : VF{});
     }
 }
 
-// ---- products -------------------------------------------------------------------------------------------------------
+// ---- products
+// -------------------------------------------------------------------------------------------------------
 
 // acc[r][0..1] += sum over w < words of left[r * row_stride + w * word_stride] * right[w][0..1].
 template <class Words, int rows>
-inline void multiply(VF (&acc)[kRowStep][2], const float* left, int64_t row_stride, int64_t word_stride,
-                     const float* right, int32_t words) {
+inline void multiply(VF (&acc)[kRowStep][2], const float* left, int64_t row_stride,
+                     int64_t word_stride, const float* right, int32_t words) {
   for (int32_t w = 0; w < words; ++w, left += word_stride, right += kKeyStep) {
     const VF r0 = load(right), r1 = load(right + kLanes);
 #pragma GCC unroll 16
@@ -244,7 +254,8 @@ inline void scores_of(const float* q, const float* k, int32_t words, float* s) {
 }
 
 template <class Words, int rows>
-inline void accumulate_of(const float* s, const float* v, int32_t words, const float* factor, float* out, int64_t stride) {
+inline void accumulate_of(const float* s, const float* v, int32_t words, const float* factor,
+                          float* out, int64_t stride) {
   VF acc[kRowStep][2];
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
@@ -259,9 +270,12 @@ inline void accumulate_of(const float* s, const float* v, int32_t words, const f
   }
 }
 
-// Register tiles of a third and two thirds of the rows, so that a decode step or a tail does not pay for all.
+// Register tiles of a third and two thirds of the rows, so that a decode step or a tail does not
+// pay for all.
 inline constexpr int kThird = kRowStep % 3 == 0 ? kRowStep / 3 : kRowStep / 2;
-inline int rows_of_panel(const Tile& t, int panel) { return panel + 1 < t.panels ? kRowStep : t.last_rows; }
+inline int rows_of_panel(const Tile& t, int panel) {
+  return panel + 1 < t.panels ? kRowStep : t.last_rows;
+}
 
 template <class Words>
 void scores(const Tile& t) {
@@ -273,9 +287,12 @@ void scores(const Tile& t) {
       const float* q = t.q + p * panel_floats;
       float* s = t.s + static_cast<int64_t>(p) * kRowStep * kScoreStride + j;
       const int rows = rows_of_panel(t, p);
-      if (rows > kRowStep - kThird) scores_of<Words, kRowStep>(q, k, t.head_words, s);
-      else if (rows > kThird) scores_of<Words, kRowStep - kThird>(q, k, t.head_words, s);
-      else scores_of<Words, kThird>(q, k, t.head_words, s);
+      if (rows > kRowStep - kThird)
+        scores_of<Words, kRowStep>(q, k, t.head_words, s);
+      else if (rows > kThird)
+        scores_of<Words, kRowStep - kThird>(q, k, t.head_words, s);
+      else
+        scores_of<Words, kThird>(q, k, t.head_words, s);
     }
   }
 }
@@ -294,14 +311,18 @@ void accumulate(const Tile& t) {
       const float* factor = t.factor + p * kRowStep;
       float* out = t.out + p * kRowStep * t.out_stride + d;
       const int rows = rows_of_panel(t, p);
-      if (rows > kRowStep - kThird) accumulate_of<Words, kRowStep>(s, v, words, factor, out, t.out_stride);
-      else if (rows > kThird) accumulate_of<Words, kRowStep - kThird>(s, v, words, factor, out, t.out_stride);
-      else accumulate_of<Words, kThird>(s, v, words, factor, out, t.out_stride);
+      if (rows > kRowStep - kThird)
+        accumulate_of<Words, kRowStep>(s, v, words, factor, out, t.out_stride);
+      else if (rows > kThird)
+        accumulate_of<Words, kRowStep - kThird>(s, v, words, factor, out, t.out_stride);
+      else
+        accumulate_of<Words, kThird>(s, v, words, factor, out, t.out_stride);
     }
   }
 }
 
-// ---- softmax --------------------------------------------------------------------------------------------------------
+// ---- softmax
+// --------------------------------------------------------------------------------------------------------
 
 // Steps 1 to 4 of AttentionParams for kLanes keys from `key` on.
 inline VF modify(const Tile& t, const TileRow& row, VF s, int32_t key) {
@@ -330,8 +351,9 @@ inline VF modify(const Tile& t, const TileRow& row, VF s, int32_t key) {
   return s;
 }
 
-// Admits the scores of row r to its running softmax; see OnlineSoftmax in ops/common, which says the same for one row.
-// prepared: scores already went through `modify`; otherwise only the scale is missing.
+// Admits the scores of row r to its running softmax; see OnlineSoftmax in ops/common, which says
+// the same for one row. prepared: scores already went through `modify`; otherwise only the scale is
+// missing.
 template <class Words, bool prepared>
 inline void weigh_row(const Tile& t, int32_t r, int32_t begin, int32_t end, VF top) {
   float* s = t.s + static_cast<int64_t>(r) * kScoreStride;
@@ -395,7 +417,8 @@ void store_row(const float* from, float scale, int32_t dim, void* to, int64_t st
 }
 
 template <class Words>
-inline constexpr TileOps kOps{kRowStep,        kKeyStep,      kKeyStep,       Words::kValues,    pack_q<Words>, pack_k<Words>,
-                              pack_v<Words>,   scores<Words>, softmax<Words>, accumulate<Words>, store_row<Words>};
+inline constexpr TileOps kOps{kRowStep,       kKeyStep,          kKeyStep,        Words::kValues,
+                              pack_q<Words>,  pack_k<Words>,     pack_v<Words>,   scores<Words>,
+                              softmax<Words>, accumulate<Words>, store_row<Words>};
 
 }  // namespace attend::native::ATTEND_ISA

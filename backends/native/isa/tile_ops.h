@@ -2,9 +2,10 @@
 #include <cstddef>
 #include <cstdint>
 
-// What flash needs from an instruction set: operations on one tile of rows x keys, as plain functions. The loop over
-// tiles, the mask and everything that is not arithmetic stay in flash.cc, which is built with baseline flags, so that
-// no inline function of a shared header is compiled here and kept by the linker for everyone.
+// What flash needs from an instruction set: operations on one tile of rows x keys, as plain
+// functions. The loop over tiles, the mask and everything that is not arithmetic stay in flash.cc,
+// which is built with baseline flags, so that no inline function of a shared header is compiled
+// here and kept by the linker for everyone.
 namespace attend::native {
 
 // Element types at this boundary (attend::DType is not included here).
@@ -24,9 +25,10 @@ struct RowPointers {
 //   s       scores, then weights: row r at s + r * kScoreStride
 //   out     accumulators: row r at out + r * out_stride
 // A word is 32 bits: one f32, or a pair of bf16 that a dot-product instruction takes at once.
-inline constexpr int kMaxKeys = 256;                  // keys of one tile, at most
-inline constexpr int kScoreStride = kMaxKeys + 16;    // off the power of two: rows fall into different cache sets
-inline constexpr int kMaxPanels = 16;
+inline constexpr int kMaxKeys = 256;  // keys of one tile, at most
+inline constexpr int kScoreStride =
+    kMaxKeys + 16;  // off the power of two: rows fall into different cache sets
+inline constexpr int kMaxPanels = 32;
 
 struct Tile {
   const float* q;
@@ -36,38 +38,42 @@ struct Tile {
   float* out;
   int64_t out_stride;
   int32_t panels;
-  int32_t last_rows;                 // rows in use of the last panel
-  int32_t head_words;                // head_dim in words
-  int32_t keys;                      // keys packed in k and v, whole groups of key_step
-  int32_t v_dims;                    // v_dim rounded up to dim_step
-  int32_t key_begin[kMaxPanels];     // the keys that a panel's rows may see, in whole groups of key_step
+  int32_t last_rows;   // rows in use of the last panel
+  int32_t head_words;  // head_dim in words
+  int32_t keys;        // keys packed in k and v, whole groups of key_step
+  int32_t v_dims;      // v_dim rounded up to dim_step
+  int32_t
+      key_begin[kMaxPanels];  // the keys that a panel's rows may see, in whole groups of key_step
   int32_t key_end[kMaxPanels];
-  float scale, softcap;              // softcap 0 = off
-  float *m, *l, *factor;             // per row: largest score, sum of weights, factor of this tile's rescale
+  float scale, softcap;   // softcap 0 = off
+  float *m, *l, *factor;  // per row: largest score, sum of weights, factor of this tile's rescale
 };
 
 // What one row needs beyond scale and softcap. Keys count from the tile's first.
 struct TileRow {
-  int32_t begin, end;             // visible keys
-  int32_t hole_begin, hole_end;   // and hidden among them
-  float slope, position;          // alibi: s -= slope * |position - key|
-  const float* bias;              // [keys] or null
-  const uint8_t* keep;            // [keys] or null
-  int32_t* seen;                  // [keys] or null: set to nonzero where this row sees the key
+  int32_t begin, end;            // visible keys
+  int32_t hole_begin, hole_end;  // and hidden among them
+  float slope, position;         // alibi: s -= slope * |position - key|
+  const float* bias;             // [keys] or null
+  const uint8_t* keep;           // [keys] or null
+  int32_t* seen;                 // [keys] or null: set to nonzero where this row sees the key
 };
 
 struct TileOps {
-  int32_t row_step;  // rows of a register tile
-  int32_t key_step;  // keys of a packed group
-  int32_t dim_step;  // value dims of a packed group
+  int32_t row_step;     // rows of a register tile
+  int32_t key_step;     // keys of a packed group
+  int32_t dim_step;     // value dims of a packed group
   int32_t word_values;  // values per word: 1, or 2 for bf16 pairs
 
   void (*pack_q)(const RowPointers& from, int32_t rows, int32_t dim, float* to);
   void (*pack_k)(const RowPointers& from, int32_t keys, int32_t dim, float* to);
-  // Keys with seen[key] == 0 become zeros, so that what stands there reaches nobody; seen may be null.
-  void (*pack_v)(const RowPointers& from, int32_t keys, int32_t dim, const int32_t* seen, float* to);
+  // Keys with seen[key] == 0 become zeros, so that what stands there reaches nobody; seen may be
+  // null.
+  void (*pack_v)(const RowPointers& from, int32_t keys, int32_t dim, const int32_t* seen,
+                 float* to);
   void (*scores)(const Tile& tile);
-  // Scores of rows [begin, end) to weights; row = null when every key of the panels is visible to all of them.
+  // Scores of rows [begin, end) to weights; row = null when every key of the panels is visible to
+  // all of them.
   void (*softmax)(const Tile& tile, int32_t begin, int32_t end, const TileRow* row);
   void (*accumulate)(const Tile& tile);
   void (*store)(const float* from, float scale, int32_t dim, void* to, int64_t step, Elem elem);

@@ -10,9 +10,12 @@ typedef float VF __attribute__((vector_size(32), may_alias));
 typedef int32_t VI __attribute__((vector_size(32), may_alias));
 
 inline VF vmax(VF a, VF b) { return _mm256_max_ps(a, b); }
-inline VF load_f16(const void* p) { return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))); }
+inline VF load_f16(const void* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+}
 inline void store_f16(void* p, VF v) {
-  _mm_storeu_si128(static_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  _mm_storeu_si128(static_cast<__m128i*>(p),
+                   _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
 
 }  // namespace attend::native::ATTEND_ISA

@@ -1,7 +1,8 @@
 #pragma once
 #include <cstdint>
 
-// The vector vocabulary in the compiler's own vectors of four floats: any architecture, no intrinsics.
+// The vector vocabulary in the compiler's own vectors of four floats: any architecture, no
+// intrinsics.
 namespace attend::native::ATTEND_ISA {
 
 inline constexpr int kLanes = 4;
@@ -15,7 +16,8 @@ inline float half_to_float(uint16_t x) {
   uint32_t bits = 0x38000000u + (magnitude << 13);
   if (magnitude >= 0x7c00u) {
     bits = 0x7f800000u | (magnitude & 0x3ffu) << 13;
-  } else if (magnitude < 0x400u) {  // 2^-14 + the subnormal, less 2^-14: exact, and no f32 subnormal arises
+  } else if (magnitude <
+             0x400u) {  // 2^-14 + the subnormal, less 2^-14: exact, and no f32 subnormal arises
     const uint32_t shifted = 0x38800000u + (magnitude << 13);
     float value;
     __builtin_memcpy(&value, &shifted, sizeof value);
@@ -41,7 +43,8 @@ inline uint16_t float_to_half(float x) {
     __builtin_memcpy(&u, &shifted, sizeof u);
     return static_cast<uint16_t>(sign | (u - 0x3f000000u));
   }
-  return static_cast<uint16_t>(sign | ((magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13));
+  return static_cast<uint16_t>(
+      sign | ((magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13));
 }
 
 inline VF load_f16(const void* p) {
@@ -50,7 +53,8 @@ inline VF load_f16(const void* p) {
   return VF{half_to_float(x[0]), half_to_float(x[1]), half_to_float(x[2]), half_to_float(x[3])};
 }
 inline void store_f16(void* p, VF v) {
-  const uint16_t x[kLanes] = {float_to_half(v[0]), float_to_half(v[1]), float_to_half(v[2]), float_to_half(v[3])};
+  const uint16_t x[kLanes] = {float_to_half(v[0]), float_to_half(v[1]), float_to_half(v[2]),
+                              float_to_half(v[3])};
   __builtin_memcpy(p, x, sizeof x);
 }
 
