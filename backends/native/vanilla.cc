@@ -145,7 +145,8 @@ class HeadRows {
         bias = load(c_.bias.at(s_.b, h_, i) + j * c_.bias.j * size_bytes(c_.bias.dtype),
                     c_.bias.dtype);
       const auto distance = static_cast<float>(std::abs(i + s_.mask.d - j));
-      bool visible = j >= keys.begin && j < keys.end && !s_.mask.in_hole(j);
+      // A bias of -inf is a mask: it selects, so that a NaN in K stays behind it.
+      bool visible = j >= keys.begin && j < keys.end && !s_.mask.in_hole(j) && bias != -INFINITY;
       if (c_.keep) visible = visible && *(c_.keep.at(s_.b, h_, i) + j * c_.keep.j) != std::byte{0};
       if (segments) visible = visible && q_id >= 0 && index_at(kv_ids, j) == q_id;
       const float s = visible ? mod.biased(w_(r, j), bias, distance) : -INFINITY;

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "backends/native/isa/tile_ops.h"
+#include "backends/native/isa/tile-inl.h"
 
 namespace attend::native::ATTEND_ISA {
 

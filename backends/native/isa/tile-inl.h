@@ -335,6 +335,8 @@ inline VF modify(const Tile& t, const TileRow& row, VF s, int32_t key) {
     s = s - row.slope * from_bits(bits(distance) & 0x7fffffff);
   }
   VI visible = (j >= row.begin) & (j < row.end) & ~((j >= row.hole_begin) & (j < row.hole_end));
+  // A bias of -inf is a mask: it selects, so that a NaN in K stays behind it.
+  if (row.bias != nullptr) visible &= load(row.bias + key) != -kInfinity;
   if (row.keep != nullptr) {
     typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
     Bytes keep;
