@@ -123,7 +123,8 @@ void add_corners(std::vector<AttentionCase>& list) {
 }
 
 std::vector<AttentionCase> smoke_cases() {
-  std::vector<AttentionCase> list = pair_cases(1, false);
+  std::vector<AttentionCase> list = two_word_cases(false);
+  for (AttentionCase& c : pair_cases(1, false)) list.push_back(std::move(c));
   add_tile_edges(list, false);
   add_head_dims(list);
   add_corners(list);
@@ -132,6 +133,7 @@ std::vector<AttentionCase> smoke_cases() {
 
 std::vector<AttentionCase> full_cases() {
   std::vector<AttentionCase> list = smoke_cases();
+  for (AttentionCase& c : two_word_cases(true)) list.push_back(std::move(c));
   for (uint64_t seed = 2; seed < 5; ++seed) {
     for (bool large : {false, true}) {
       for (AttentionCase& c : pair_cases(seed, large)) list.push_back(std::move(c));

@@ -82,8 +82,11 @@ std::span<const AttentionCase> cases(Tier tier);
 // ATTEND_TEST_TIER=smoke|full in the environment; smoke if unset.
 Tier tier_from_environment();
 
-// The tier's pair list, size sweep and so on, before they are joined; for cases.cc.
+// Parts of the list.
 std::vector<AttentionCase> pair_cases(uint64_t seed, bool large);
+// Any two words with nothing else set, so that neither hides behind the others. All: every level of
+// every word.
+std::vector<AttentionCase> two_word_cases(bool all);
 
 // A flag of a case and the settings that it takes in the pair list; a test walks them to see that
 // all pairs occur.

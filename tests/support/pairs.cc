@@ -1,4 +1,5 @@
 #include <cstring>
+#include <stdexcept>
 #include <string_view>
 
 #include "tests/support/cases.h"
@@ -245,6 +246,53 @@ std::vector<AttentionCase> pair_cases(uint64_t seed, bool large) {
   std::vector<AttentionCase> cases;
   search.run(shared, cases);
   search.run(all.size(), cases);
+  return cases;
+}
+
+std::vector<AttentionCase> two_word_cases(bool all) {
+  const std::vector<Flag>& every = flags(false);
+  std::vector<std::pair<const Flag*, size_t>> words;
+  for (const Flag& flag : every) {
+    const std::string_view name = flag.name;
+    if (name == "sizes" || name == "head_dim" || name == "heads" || name == "mask_with_bias")
+      continue;
+    const bool shape = name == "v_dim" || name == "dtype" || name == "out_f32" || name == "index" ||
+                       name == "strides" || name == "bias_dtype";
+    if (shape && !all) continue;
+    const bool range = name == "causal" || name == "window";
+    for (size_t level = 1; level < flag.levels.size(); ++level) {
+      const bool full =
+          (name == "bias" || name == "keep") ? level == 4 : level + 1 == flag.levels.size();
+      if (all || range || full) words.emplace_back(&flag, level);
+    }
+  }
+  const auto find = [&](std::string_view name) -> const Flag& {
+    for (const Flag& flag : every) {
+      if (name == flag.name) return flag;
+    }
+    throw std::logic_error("no flag of this name");
+  };
+  std::vector<AttentionCase> cases;
+  for (size_t a = 0; a < words.size(); ++a) {
+    for (size_t b = a + 1; b < words.size(); ++b) {
+      const auto& [flag_a, level_a] = words[a];
+      const auto& [flag_b, level_b] = words[b];
+      if (flag_a == flag_b || !compatible(*flag_a, level_a, *flag_b, level_b)) continue;
+      AttentionCase c;
+      c.batch = 2, c.seqlen_q = 21, c.seqlen_k = 43, c.heads = 4, c.kv_heads = 2, c.head_dim = 40;
+      c.mask_with_bias = MaskWithBias::kBoth;
+      c.dtype = kFloats[cases.size() % 3];
+      // What a word needs stands first, so that the pair's own settings win.
+      for (const Flag* flag : {flag_a, flag_b}) {
+        if (std::string_view(flag->name) == "prefix") find("causal").set(c, 1);
+        if (std::string_view(flag->name) == "max_seqlen") find("layout").set(c, 1);
+        if (std::string_view(flag->name) == "bias_dtype") find("bias").set(c, 4);
+      }
+      flag_a->set(c, level_a);
+      flag_b->set(c, level_b);
+      cases.push_back(c);
+    }
+  }
   return cases;
 }
 
