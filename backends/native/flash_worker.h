@@ -1,0 +1,78 @@
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "backends/native/isa/tile_ops.h"
+#include "ops/common/layout.h"
+
+// The shapes of flash's tiles, each with its reason, and the memory that one thread works in.
+namespace attend::native {
+
+// Tile shapes: Q, K, V, S and O of one tile stay in a second-level cache of 1 MiB. More rows spread
+// the cost of packing K and V (with 192 rows at head_dim 64 it took a sixth of the time, with 384 a
+// tenth); keys decide where sums are cut, so they depend on the dimensions alone.
+inline int32_t keys_per_tile(int64_t dim) {
+  return dim <= 128 ? kMaxKeys : dim <= 256 ? kMaxKeys / 2 : kMaxKeys / 4;
+}
+inline int32_t panels_per_tile(int64_t dim) {
+  return dim <= 64 ? kMaxPanels : dim <= 128 ? kMaxPanels * 3 / 4 : kMaxPanels / 2;
+}
+
+inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
+
+inline Elem elem_of(DType dtype) {
+  return dtype == DType::kF16 ? Elem::kF16 : dtype == DType::kBF16 ? Elem::kBF16 : Elem::kF32;
+}
+
+// The sizes of a call that its tiles have in common.
+struct TileSizes {
+  int64_t head_words, v_dims;
+  int32_t keys, rows;
+
+  TileSizes(const TileOps& ops, const CallShape& s)
+      : head_words((s.head_dim + ops.word_values - 1) / ops.word_values),
+        v_dims(round_up(s.v_dim, ops.dim_step)),
+        keys(keys_per_tile(std::max(s.head_dim, s.v_dim))),
+        rows(panels_per_tile(std::max(s.head_dim, s.v_dim)) * ops.row_step) {}
+};
+
+// What one thread works in.
+struct Worker {
+  float *q, *k, *v, *s, *out, *m, *l, *factor, *bias;
+  const void **q_rows, **k_rows, **v_rows;
+  int64_t* segments;
+  int32_t* seen;
+  uint8_t* keep;
+
+  // Lays the parts out from `base` on; returns the bytes they take.
+  uint64_t lay_out(std::byte* base, const TileSizes& z) {
+    uint64_t at = 0;
+    const auto part = [&](auto*& pointer, int64_t count) {
+      using T = std::remove_reference_t<decltype(*pointer)>;
+      if (base != nullptr) pointer = reinterpret_cast<T*>(base + at);
+      at += static_cast<uint64_t>(round_up(count * static_cast<int64_t>(sizeof(T)), 64));
+    };
+    part(q, z.rows * z.head_words);
+    part(k, z.keys * z.head_words);
+    part(v, z.keys * z.v_dims);
+    part(s, int64_t{z.rows} * kScoreStride);
+    part(out, z.rows * z.v_dims);
+    for (float** row_state : {&m, &l, &factor}) part(*row_state, z.rows);
+    part(bias, z.keys);
+    part(q_rows, z.rows);
+    for (const void*** key_rows : {&k_rows, &v_rows}) part(*key_rows, z.keys);
+    part(segments, z.keys);
+    part(seen, z.keys);
+    part(keep, z.keys);
+    return at;
+  }
+};
+
+inline uint64_t bytes_per_worker(const TileOps& ops, const AttentionArgs& a) {
+  Worker worker{};
+  return worker.lay_out(nullptr, TileSizes(ops, call_shape(a)));
+}
+
+}  // namespace attend::native
