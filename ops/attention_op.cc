@@ -54,6 +54,8 @@ RunResult run_row(const AttentionKernel& row, const AttentionArgs& a, const Atte
 AttentionOp::Prepared AttentionOp::prepare(const char* where, DeviceType type,
                                            const AttentionArgs& a, const AttentionParams& p,
                                            const ExecContext& context) const {
+  // Without the backend no tensor could be on it: that is what to say, not where the tensors are.
+  if (type != DeviceType::kNative) static_cast<void>(Registry::global().backend(type));
   if (a.q && a.q.device.type != type)
     throw Error(ErrorCode::kInvalidArgument,
                 std::string(where) + ": q is on " + name(a.q.device.type) + ", expected " +
