@@ -17,10 +17,13 @@ const char* name(ErrorCode code) noexcept {
 }
 
 std::string to_string(const Status& status) {
-  std::string text = status.message;
+  const std::string text = status.message;
   const size_t at = text.find("{}");
   if (at == std::string::npos) return text;
-  return text.substr(0, at) + std::to_string(status.detail) + text.substr(at + 2);
+  std::string filled(text, 0, at);
+  filled += std::to_string(status.detail);
+  filled.append(text, at + 2);
+  return filled;
 }
 
 }  // namespace attend
