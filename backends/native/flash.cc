@@ -24,6 +24,7 @@
 #include "backends/native/flash_worker.h"
 #include "backends/native/isa/tile_ops.h"
 #include "backends/native/kernels.h"
+#include "backends/native/key_words.h"
 #include "backends/native/scratch.h"
 #include "backends/native/thread_pool.h"
 #include "ops/common/layout.h"
@@ -39,19 +40,9 @@ struct Call {
   const AttentionParams& p;
   CallShape shape;
   TileSizes sizes;
-  BroadcastView keep, bias;
 
   Call(const TileOps& o, const AttentionArgs& args, const AttentionParams& params)
-      : ops(o),
-        a(args),
-        p(params),
-        shape(call_shape(args)),
-        sizes(o, shape),
-        keep(params.mask.keep),
-        bias(params.bias) {}
-
-  // Words that decide key by key, beyond the ranges of RowMask.
-  bool elementwise() const { return keep || bias || p.mask.q_segment_ids; }
+      : ops(o), a(args), p(params), shape(call_shape(args)), sizes(o, shape) {}
 };
 
 // One task: a tile of stacked query rows against all keys that they may see.
@@ -65,7 +56,8 @@ class RowTile {
         kv_head_(kv_head),
         first_(row_begin),
         rows_(static_cast<int32_t>(row_end - row_begin)),
-        group_(call.shape.group()) {
+        group_(call.shape.group()),
+        words_(call.p) {
     const TileOps& ops = c_.ops;
     t_.q = w_.q;
     t_.k = w_.k;
@@ -149,7 +141,8 @@ class RowTile {
   // Scores to weights. Returns which keys some row sees, or null when all are: the others' values
   // are not read.
   const int32_t* weigh(int64_t j0, int64_t end) {
-    const bool slopes = static_cast<bool>(c_.p.alibi_slopes), elementwise = c_.elementwise();
+    const bool slopes = static_cast<bool>(c_.p.alibi_slopes),
+               elementwise = static_cast<bool>(words_);
     const int64_t top = position(0), bottom = position(rows_ - 1);
     const bool full =
         keys_ == t_.keys && s_.mask.classify(top, bottom + 1, j0, j0 + keys_) == TileKind::kFull;
@@ -163,7 +156,7 @@ class RowTile {
     }
     if (elementwise) {
       std::fill_n(w_.seen, t_.keys, 0);
-      load_segments(j0);
+      words_.start_tile(w_, s_, j0, keys_, t_.keys);
     } else {
       mark_seen(j0, top, bottom);
     }
@@ -204,41 +197,15 @@ class RowTile {
       w_.seen[j] = j0 + j >= first.begin && j0 + j < last.end && !s_.mask.in_hole(j0 + j);
   }
 
-  void load_segments(int64_t j0) {
-    if (!c_.p.mask.kv_segment_ids) return;
-    const TensorView ids = ids_of(c_.p.mask.kv_segment_ids, s_.b, s_.k_first);
-    for (int32_t j = 0; j < keys_; ++j) w_.segments[j] = index_at(ids, j0 + j);
-  }
-
-  // The words of one row that are tensors, as contiguous vectors of this tile's keys.
   void load_words(TileRow& row, int32_t r, int64_t j0) {
     const int64_t i = position(r), h = head(r);
     if (c_.p.alibi_slopes) {
       row.slope = alibi_slope(c_.p.alibi_slopes, s_.b, h);
       row.position = static_cast<float>(i + s_.mask.d - j0);
     }
-    if (!c_.elementwise()) return;
+    if (!words_) return;
     row.seen = w_.seen;
-    if (c_.bias) {
-      const std::byte* from = c_.bias.at(s_.b, h, i) + j0 * c_.bias.j * size_bytes(c_.bias.dtype);
-      const int64_t step = c_.bias.j * size_bytes(c_.bias.dtype);
-      for (int32_t j = 0; j < keys_; ++j) w_.bias[j] = load(from + j * step, c_.bias.dtype);
-      std::fill(w_.bias + keys_, w_.bias + t_.keys, 0.0f);
-      row.bias = w_.bias;
-    }
-    if (c_.keep) {
-      const std::byte* from = c_.keep.at(s_.b, h, i) + j0 * c_.keep.j;
-      for (int32_t j = 0; j < keys_; ++j) w_.keep[j] = from[j * c_.keep.j] != std::byte{0};
-      row.keep = w_.keep;
-    }
-    if (c_.p.mask.q_segment_ids) {
-      const int64_t id = index_at(ids_of(c_.p.mask.q_segment_ids, s_.b, s_.q_first), i);
-      for (int32_t j = 0; j < keys_; ++j)
-        w_.keep[j] = static_cast<uint8_t>((row.keep == nullptr || w_.keep[j] != 0) && id >= 0 &&
-                                          w_.segments[j] == id);
-      row.keep = w_.keep;
-    }
-    if (row.keep != nullptr) std::fill(w_.keep + keys_, w_.keep + t_.keys, uint8_t{0});
+    words_.load_row(w_, s_, h, i, row);
   }
 
   // Sinks, the division by the sum, and the rows' way out.
@@ -269,6 +236,7 @@ class RowTile {
   const int32_t rows_;
   const int64_t group_;
   int32_t keys_ = 0;  // keys of the current tile
+  KeyWords words_;
   Tile t_{};
 };
 
