@@ -51,8 +51,8 @@ bool any_element(const TensorView& t, F&& f, int dim = 0, intptr_t base = 0) {
   return false;
 }
 
-// Which bytes of [begin, end) a view writes. Exact, and only used where bounds alone leave a doubt:
-// views that interleave in one buffer, such as slices of a packed projection.
+// Which bytes of [begin, end) a view writes. Exact, and only used where bounds and lanes leave a
+// doubt.
 class WrittenBytes {
  public:
   WrittenBytes(intptr_t begin, intptr_t end)
@@ -86,9 +86,39 @@ void check_distinct(const char* where, const Extent& out) {
                              " strides put two elements at one address, expected distinct ones");
 }
 
+// Slices of one packed buffer: every element of `out` lies in one lane of a repeating period, every
+// element of `other` in another. True proves that they share nothing; false means "not known".
+bool in_separate_lanes(const Extent& out, const Extent& other, int64_t period) {
+  struct Lane {
+    int64_t begin, length;
+  };
+  const auto lane_of = [period](const Extent& e) {
+    const int64_t size = size_bytes(e.view->dtype);
+    int64_t low = 0, length = size;
+    for (int i = 0; i < e.view->rank; ++i) {
+      const int64_t step = e.view->step(i) * size;
+      if (step % period == 0) continue;
+      if (step < 0) low += (e.view->dim(i) - 1) * step;
+      length += (e.view->dim(i) - 1) * std::abs(step);
+    }
+    const int64_t begin =
+        (static_cast<int64_t>(reinterpret_cast<intptr_t>(e.view->data)) + low) % period;
+    return Lane{begin < 0 ? begin + period : begin, length};
+  };
+  const Lane a = lane_of(out), b = lane_of(other);
+  if (a.length > period || b.length > period) return false;
+  const int64_t gap =
+      (b.begin - a.begin + period) % period;  // from a's begin up to b's, around the period
+  return gap >= a.length && gap + b.length <= period;
+}
+
 bool share_an_element(const Extent& out, const Extent& other) {
   const intptr_t begin = std::max(out.begin, other.begin), end = std::min(out.end, other.end);
   if (begin >= end) return false;
+  for (int i = 0; i < out.view->rank; ++i)
+    if (const int64_t period = std::abs(out.view->step(i)) * size_bytes(out.view->dtype);
+        period > 0 && in_separate_lanes(out, other, period))
+      return false;
   WrittenBytes written(begin, end);
   const int64_t size = size_bytes(out.view->dtype), other_size = size_bytes(other.view->dtype);
   any_element(*out.view, [&](intptr_t at) {
