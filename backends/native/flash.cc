@@ -150,7 +150,10 @@ class RowTile {
       for (int32_t p = 0; p < t_.panels; ++p) {
         c_.ops.softmax(t_, p * c_.ops.row_step, std::min(rows_, (p + 1) * c_.ops.row_step),
                        nullptr);
-        prefetch_share(j0 + keys_, end, p);
+        // While the softmax leaves the memory idle: the next tile's K and V.
+        const int64_t next = j0 + keys_, next_end = std::min(next + c_.sizes.keys, end);
+        prefetch(c_.a.k, next, next_end, p);
+        prefetch(c_.a.v, next, next_end, p);
       }
       return nullptr;
     }
@@ -176,17 +179,14 @@ class RowTile {
     return w_.seen;
   }
 
-  // Asks for panel p's share of the next tile's K and V while the softmax leaves the memory idle:
-  // rows of a head lie a page or more apart, where the hardware's own prefetch does not follow.
-  void prefetch_share(int64_t begin, int64_t end, int32_t p) {
-    const int64_t count = std::min<int64_t>(c_.sizes.keys, end - begin);
-    for (const TensorView* t : {&c_.a.k, &c_.a.v}) {
-      const RowsView rows = rows_of(*t, s_.b, s_.k_first);
-      const int64_t bytes = rows.dim == 1 ? t->dim(-1) * size_bytes(t->dtype) : 0;
-      for (int64_t j = begin + count * p / t_.panels; j < begin + count * (p + 1) / t_.panels; ++j)
-        for (int64_t line = 0; line < bytes; line += 64)
-          __builtin_prefetch(rows.at(j, kv_head_) + line, 0, 2);
-    }
+  // Asks for panel p's share of keys [begin, end): rows of a head lie a page or more apart, where
+  // the hardware's own prefetch does not follow.
+  void prefetch(const TensorView& t, int64_t begin, int64_t end, int32_t p) {
+    const RowsView rows = rows_of(t, s_.b, s_.k_first);
+    const int64_t bytes = rows.dim == 1 ? t.dim(-1) * size_bytes(t.dtype) : 0, count = end - begin;
+    for (int64_t j = begin + count * p / t_.panels; j < begin + count * (p + 1) / t_.panels; ++j)
+      for (int64_t line = 0; line < bytes; line += 64)
+        __builtin_prefetch(rows.at(j, kv_head_) + line, 0, 2);
   }
 
   // Ranges alone: every key between the first row's begin and the last row's end is seen, the hole

@@ -21,6 +21,7 @@ namespace attend::native::ATTEND_ISA {
 
 inline constexpr int kKeyStep = 2 * kLanes;  // keys, or value dims, of one packed group
 inline constexpr float kInfinity = __builtin_inff();
+inline constexpr float kLog2E = 1.44269504088896341f;
 
 inline VF splat(float x) { return VF{} + x; }
 inline VF load(const float* p) {
@@ -53,25 +54,25 @@ inline float max_lanes(VF v) {
   return part[0];
 }
 
-// exp(x) for x <= 0 and a little above; exactly 0 below -87.3, where f32 turns subnormal; NaN stays
-// NaN. x = n ln 2 + r with |r| <= ln 2 / 2, a degree-6 polynomial in r, 1 ulp. The magic number
-// leaves n + 127 in the low bits of the sum, ready to be shifted into an exponent.
-inline VF exp_nonpositive(VF x) {
+// 2^x for x <= 0 and a little above; exactly 0 below -126, where f32 turns subnormal; NaN stays
+// NaN. x = n + r with |r| <= 1/2, a degree-6 polynomial in r, 1 ulp. The magic number leaves n +
+// 127 in the low bits of the sum, ready to be shifted into an exponent.
+inline VF exp2_nonpositive(VF x) {
   const VF magic = splat(0x1.8p23f + 127.0f);
-  const VF t = x * 1.44269504088896341f + magic;
-  const VF n = t - magic;
-  VF r = x - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
-  VF p = splat(1.9875691500e-4f);
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = (p * r) * r + r + 1.0f;
+  const VF t = x + magic;
+  const VF r = x - (t - magic);
+  VF p = splat(1.559468074e-4f);  // Remez for the relative error: 2.6e-9 before rounding
+  p = p * r + 1.340664341e-3f;
+  p = p * r + 9.617692791e-3f;
+  p = p * r + 5.550310388e-2f;
+  p = p * r + 2.402265221e-1f;
+  p = p * r + 6.931472421e-1f;
+  p = p * r + 1.0f;
   const VF y = p * from_bits(bits(t) << 23);
-  return x < -87.3f ? VF{} : y;
+  return x < -126.0f ? VF{} : y;
 }
+
+inline VF exp_nonpositive(VF x) { return exp2_nonpositive(x * kLog2E); }
 
 // tanh to 2 ulp: odd polynomial below 0.625 in size, 1 - 2 / (exp(2 |x|) + 1) above.
 inline VF tanh(VF x) {
@@ -361,12 +362,14 @@ inline void weigh_row(const Tile& t, int32_t r, int32_t begin, int32_t end, VF t
   float* s = t.s + static_cast<int64_t>(r) * kScoreStride;
   const float m_old = t.m[r], tile_max = max_lanes(top);
   const float m = m_old > tile_max ? m_old : tile_max;
-  const float base = m == -kInfinity ? 0.0f : m;
-  const float scale = prepared ? 1.0f : t.scale;
+  // Weights are 2^(s * scale - base) with both factors in units of log 2, which saves a product a
+  // score.
+  const float base = m == -kInfinity ? 0.0f : m * kLog2E;
+  const float scale = prepared ? kLog2E : t.scale * kLog2E;
   VF sum0{}, sum1{};
   for (int32_t j = begin; j < end; j += kKeyStep) {
-    const VF a = exp_nonpositive(load(s + j) * scale - base);
-    const VF b = exp_nonpositive(load(s + j + kLanes) * scale - base);
+    const VF a = exp2_nonpositive(load(s + j) * scale - base);
+    const VF b = exp2_nonpositive(load(s + j + kLanes) * scale - base);
     sum0 += a;
     sum1 += b;
     Words::store_weights(s, j, a, b);
