@@ -7,6 +7,7 @@
 
 #include "tests/support/element.h"
 #include "tests/support/philox.h"
+#include "tests/support/worked.h"
 
 namespace attend::testing {
 namespace {
@@ -47,30 +48,6 @@ TEST(Elements, RoundToNearestEven) {
   EXPECT_EQ(round_to(DType::kF16, 65520), std::numeric_limits<double>::infinity());
   EXPECT_EQ(round_to(DType::kF32, 0.1), static_cast<double>(0.1f));
 }
-
-// The fill rule of the worked oracles: sin(0.7 n + phase) at flat index n.
-struct Worked {
-  std::vector<float> q, k, v, out;
-  AttentionArgs args;
-  AttentionParams params;
-
-  static std::vector<float> fill(int64_t n, double phase) {
-    std::vector<float> values;
-    for (int64_t i = 0; i < n; ++i)
-      values.push_back(static_cast<float>(std::sin(0.7 * static_cast<double>(i) + phase)));
-    return values;
-  }
-  Worked(int64_t rows, int64_t keys, int64_t heads = 1, int64_t kv_heads = 1)
-      : q(fill(rows * heads * 2, 0.1)),
-        k(fill(keys * kv_heads * 2, 0.5)),
-        v(fill(keys * kv_heads * 2, 0.9)),
-        out(q.size()) {
-    args.q = contiguous(q.data(), DType::kF32, {1, rows, heads, 2});
-    args.k = contiguous(k.data(), DType::kF32, {1, keys, kv_heads, 2});
-    args.v = contiguous(v.data(), DType::kF32, {1, keys, kv_heads, 2});
-    args.out = contiguous(out.data(), DType::kF32, {1, rows, heads, 2});
-  }
-};
 
 void expect_near(const std::vector<double>& got, const std::vector<double>& want) {
   ASSERT_EQ(got.size(), want.size());
@@ -115,9 +92,7 @@ TEST(Oracle, HeadsShareKeysInOrder) {  // O5
 }
 
 TEST(Oracle, SoftcapBeforeBiasBeforeMask) {  // O7, bias after cap; mask and bias both applied
-  Worked w(2, 3);
-  for (float& x : w.q) x *= 4;
-  for (float& x : w.k) x *= 4;
+  Worked w(2, 3, 1, 1, DType::kF32, 1, 4);
   w.params.softcap = 2;
   float bias[] = {0, 3, 0, 1, -1, 0.5};
   uint8_t keep[] = {1, 1, 0, 1, 1, 1};
