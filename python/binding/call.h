@@ -1,0 +1,9 @@
+#pragma once
+#include <nanobind/nanobind.h>
+
+namespace attend::python {
+
+void bind_calls(nanobind::module_& m);     // call, explain, supports, known_words
+void bind_registry(nanobind::module_& m);  // kernels, backends, load_backend, threads
+
+}  // namespace attend::python
