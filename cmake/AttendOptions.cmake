@@ -7,6 +7,9 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 add_library(attend_options INTERFACE)
 target_compile_options(attend_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-psabi)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(attend_options INTERFACE -Wno-restrict)  # GCC bug 105651: "text" + string is called an overlap
+endif()
 if(ATTEND_WERROR)
   target_compile_options(attend_options INTERFACE -Werror)
 endif()
