@@ -17,7 +17,7 @@ const char* name(ErrorCode code) noexcept {
 }
 
 std::string to_string(const Status& status) {
-  const std::string text = status.message;
+  std::string text = status.message;
   const size_t at = text.find("{}");
   if (at == std::string::npos) return text;
   std::string filled(text, 0, at);
