@@ -35,7 +35,7 @@ AttentionParams resolve(OpId op, const AttentionArgs& a, const AttentionParams& 
   if (r.mask_with_bias == MaskWithBias::kUnset && op == OpId::kSdpa)
     r.mask_with_bias = MaskWithBias::kBoth;
   if (r.deterministic) r.dropout_p = 0.0f;
-  if (!r.softmax_scale && a.q.rank > 0 && a.q.dim(-1) > 0)
+  if (!r.softmax_scale && a.q.rank > 0 && a.q.rank <= kMaxRank && a.q.dim(-1) > 0)
     r.softmax_scale = 1.0f / __builtin_sqrtf(static_cast<float>(a.q.dim(-1)));
   return r;
 }

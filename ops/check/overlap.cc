@@ -167,19 +167,20 @@ void check_tensors(const char* where, Device device, const AttentionArgs& a,
                                std::to_string(static_cast<int>(t.dtype)) +
                                ", expected one that DType names");
     int64_t bytes = size_bytes(t.dtype), far = 0;
-    bool overflow = false;
+    bool overflow = false, empty = false;
     for (int i = 0; i < t.rank; ++i) {
       if (t.dim(i) < 0)
         throw_invalid(where, std::string(arg) + " dim " + std::to_string(i) + " is " +
                                  std::to_string(t.dim(i)) + ", expected 0 or more");
       int64_t reach = 0;
+      empty |= t.dim(i) == 0;
       overflow |= __builtin_mul_overflow(bytes, t.dim(i), &bytes);
       overflow |= __builtin_mul_overflow(t.step(i), t.dim(i), &reach);
       overflow |= reach == INT64_MIN ||
                   __builtin_mul_overflow(std::abs(reach), size_bytes(t.dtype), &reach);
       overflow |= __builtin_add_overflow(far, reach, &far);
     }
-    if (bytes == 0) return;  // no elements: nothing is addressed
+    if (empty) return;  // no elements: nothing is addressed
     if (overflow)
       throw_invalid(
           where,
