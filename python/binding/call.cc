@@ -117,9 +117,14 @@ nb::object supports_call(const std::string& op, nb::handle q, nb::handle k, nb::
 }  // namespace
 
 void bind_calls(nb::module_& m) {
-  m.def("call", &run_call);
-  m.def("explain", &explain_call);
-  m.def("supports", &supports_call);
+  // None for a tensor is refused in the call's own words.
+  const auto call = [&m](const char* verb, auto function) {
+    m.def(verb, function, nb::arg("op"), nb::arg("q").none(), nb::arg("k").none(),
+          nb::arg("v").none(), nb::arg("words"));
+  };
+  call("call", &run_call);
+  call("explain", &explain_call);
+  call("supports", &supports_call);
   m.def("known_words", &known_words);
 }
 

@@ -1,0 +1,46 @@
+import ml_dtypes
+import numpy as np
+import pytest
+
+import attend
+
+DTYPES = {"float32": np.dtype("f4"), "float16": np.dtype("f2"), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240607)
+
+
+@pytest.fixture
+def make(rng):
+    """make(batch, seqlen_q, seqlen_k, heads, kv_heads, head_dim, v_dim=None, dtype="float32") -> q, k, v"""
+
+    def qkv(batch, seqlen_q, seqlen_k, heads, kv_heads, head_dim, v_dim=None, dtype="float32"):
+        shapes = (batch, seqlen_q, heads, head_dim), (batch, seqlen_k, kv_heads, head_dim), (batch, seqlen_k, kv_heads, v_dim or head_dim)
+        return [rng.standard_normal(shape).astype(DTYPES[dtype]) for shape in shapes]
+
+    return qkv
+
+
+@pytest.fixture(params=[row.name for row in attend.kernels() if row.device == "native" and row.op in ("flash", "vanilla") and row.available])
+def kernel(request):
+    """Every row of vanilla and flash that this machine can run."""
+    return request.param
+
+
+@pytest.fixture
+def run(kernel):
+    """run(q, k, v, **words): one row of the registry; skipped with the row's own reason where it refuses."""
+    op = kernel.split("/")[0]
+
+    def call(q, k, v, **words):
+        answer = next(a for a in attend.explain(op, q, k, v, **words) if a.kernel == kernel)
+        if not answer.ok:
+            pytest.skip(f"{kernel}: {answer.reason}")
+        words.setdefault("return_lse", True)
+        result = attend.run(op, q, k, v, kernel=kernel, **words)
+        assert result.kernel == kernel
+        return result
+
+    return call

@@ -1,0 +1,91 @@
+"""Calls run without the interpreter's lock, beside one another, and leave signals alone."""
+
+import concurrent.futures
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import attend
+
+
+@pytest.fixture
+def long_call(make):
+    """A call of about half a second on one thread."""
+    attend_threads = attend.num_threads()
+    attend.set_num_threads(1)
+    q, k, v = make(1, 512, 512, 4, 4, 64)
+    begin = time.perf_counter()
+    attend.vanilla(q, k, v)
+    heads = max(1, round(4 * 0.5 / (time.perf_counter() - begin)))
+    wide = [np.broadcast_to(x[:, :, :1], (1, 512, heads, 64)) for x in (q, k, v)]
+    yield lambda: attend.vanilla(*wide)
+    attend.set_num_threads(attend_threads)
+
+
+def test_other_python_threads_run_meanwhile(long_call):
+    """Wakes every millisecond during one call: with the lock held there would be no wake-up inside it."""
+    ticks, stop = [], threading.Event()
+
+    def tick():
+        while not stop.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    begin = time.perf_counter()
+    long_call()
+    end = time.perf_counter()
+    stop.set()
+    thread.join()
+    inside = [t for t in ticks if begin + 0.05 < t < end - 0.05]
+    assert end - begin > 0.2 and len(inside) > 10
+
+
+def test_calls_of_many_threads(make):
+    calls = []
+    for i in range(12):
+        q, k, v = make(2, 33 + i, 70, 4, 2, 64)
+        op = (attend.flash, attend.vanilla)[i % 2]
+        calls.append((op, (q, k, v), op(q, k, v, causal=True)))
+    repeat = lambda call: [np.array_equal(call[0](*call[1], causal=True), call[2]) for _ in range(20)]
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        for same in pool.map(repeat, calls):
+            assert all(same)
+
+
+def test_refusals_of_many_threads(make):
+    q, k, v = make(1, 3, 5, 2, 2, 8)
+
+    def refuse(i):
+        for _ in range(50):
+            with pytest.raises(IndexError, match=rf"seqused_k\[0\] is {100 + i}"):
+                attend.flash(q, k, v, seqused_k=[100 + i])
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        list(pool.map(refuse, range(12)))
+
+
+def test_signals_are_pythons(long_call):
+    """An interrupt sent during a call arrives at Python's own handler, when the call is done."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGSEGV, signal.SIGFPE)}
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        long_call()
+        time.sleep(1)
+    timer.join()
+    assert handlers == {number: signal.getsignal(number) for number in handlers}
+
+
+def test_after_fork(make):
+    q, k, v = make(2, 65, 70, 4, 2, 64)
+    want = attend.flash(q, k, v)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if np.array_equal(attend.flash(q, k, v), want) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
