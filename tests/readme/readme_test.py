@@ -100,6 +100,8 @@ class Readme(unittest.TestCase):
         named = set(re.findall(r"--preset (\w+)", shell))
         self.assertTrue(named)
         self.assertLessEqual(named, presets)
+        for name in re.findall(r"ctest .*-R (\w+)", shell):
+            self.assertTrue(list(ROOT.glob(f"tests/*/{name}*_test.cc")), f"no test is called {name}")
         stages = text("tools/test")
         for stage in re.findall(r"--only (\w+)", shell):
             self.assertRegex(stages, rf'[("]"?{stage} ')
