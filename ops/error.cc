@@ -17,7 +17,8 @@ const char* name(ErrorCode code) noexcept {
 }
 
 std::string to_string(const Status& status) {
-  std::string text = status.message;
+  // A plugin may leave the words out; its code still says what happened.
+  std::string text = status.message != nullptr ? status.message : name(status.code);
   const size_t at = text.find("{}");
   if (at == std::string::npos) return text;
   std::string filled(text, 0, at);

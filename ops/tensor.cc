@@ -200,6 +200,10 @@ Tensor Tensor::empty(DType dtype, std::span<const int64_t> shape, Device device)
 
 Tensor Tensor::to(Device device) const {
   const uint64_t bytes = view_bytes(view_, "Tensor::to");
+  // A backend's copy knows its own memory and native memory.
+  if (view_.device.type != device.type && view_.device.type != DeviceType::kNative &&
+      device.type != DeviceType::kNative)
+    return to(Device{}).to(device);
   Tensor result = empty(view_.dtype, {view_.shape.data(), static_cast<size_t>(view_.rank)}, device);
   if (bytes == 0) return result;
   if (view_.device.type == DeviceType::kNative && device.type == DeviceType::kNative) {
