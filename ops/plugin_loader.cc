@@ -40,12 +40,7 @@ void check_rows(const std::string& path, const BackendTable& table, const Row* r
   for (uint32_t i = 0; i < count; ++i) {
     const Row& row = rows[i];
     const std::string which = "kernel " + std::to_string(i);
-    if (row.name == nullptr || row.summary == nullptr || row.available == nullptr ||
-        row.supports == nullptr || row.workspace_bytes == nullptr || row.run == nullptr)
-      refuse(path, which + " has a null field, expected name, summary and four functions");
-    if (row.op >= OpId::kCount)
-      refuse(path, which + " is of operator " + std::to_string(static_cast<int>(row.op)) +
-                       ", which this library does not know");
+    if (const std::string fault = row_fault(row); !fault.empty()) refuse(path, which + " " + fault);
     if (row.device != table.device)
       refuse(path, which + " (" + row.name + ") is for " + name(row.device) + ", expected " +
                        name(table.device) + " like its table");
@@ -55,10 +50,10 @@ void check_rows(const std::string& path, const BackendTable& table, const Row* r
 void add_plugins_of(const fs::path& folder, std::vector<std::string>& found) {
   std::error_code ignored;
   std::vector<std::string> here;
-  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
-    const std::string file = entry.path().filename().string();
+  for (fs::directory_iterator entry(folder, ignored), end; entry != end; entry.increment(ignored)) {
+    const std::string file = entry->path().filename().string();
     if (file.starts_with("libattend_") && file.ends_with(".so"))
-      here.push_back(entry.path().string());
+      here.push_back(entry->path().string());
   }
   std::sort(here.begin(), here.end());
   found.insert(found.end(), here.begin(), here.end());
@@ -99,10 +94,15 @@ const BackendTable& open_plugin(const std::string& path) {
     refuse(path, "was built against other headers (" + describe(table->abi) + "; this library: " +
                      describe(abi_sizes()) + "); rebuild it against this version");
   if (table->name == nullptr || table->device_count == nullptr || table->status == nullptr ||
-      table->copy == nullptr || table->synchronize == nullptr)
+      table->device_name == nullptr || table->copy == nullptr || table->synchronize == nullptr)
     refuse(path,
-           "gave a table with a null field, expected name, device_count, status, copy and "
-           "synchronize");
+           "gave a table with a null field, expected name, device_count, status, device_name, copy "
+           "and synchronize");
+  if ((table->allocator.allocate == nullptr) != (table->allocator.deallocate == nullptr))
+    refuse(path, "gave an allocator with one of its two functions, expected both or neither");
+  if (!is_known(table->device))
+    refuse(path, "is for device " + std::to_string(static_cast<int>(table->device)) +
+                     ", expected native, cuda or rocm");
   check_rows(path, *table, table->attention_kernels, table->num_attention_kernels);
   check_rows(path, *table, table->gdn_kernels, table->num_gdn_kernels);
   check_rows(path, *table, table->merge_kernels, table->num_merge_kernels);

@@ -21,6 +21,20 @@ std::string how_to_get(DeviceType device) {
               std::string("no ") + name(device) + " backend is loaded" + how_to_get(device));
 }
 
+[[noreturn]] void throw_no_device(OpId op, const BackendTable& table, const Device& device) {
+  const Status status = table.status();
+  throw Error(ErrorCode::kBackendUnavailable,
+              std::string(name(op)) + ": device is " + to_string(device) + ", expected one of " +
+                  std::to_string(table.device_count()) + " " + name(device.type) + " devices" +
+                  (status ? "" : "; " + to_string(status)));
+}
+
+template <class Row>
+void check_row(const Row& row) {
+  if (const std::string fault = row_fault(row); !fault.empty())
+    throw Error(ErrorCode::kInvalidArgument, "Registry::add: row " + fault);
+}
+
 }  // namespace
 
 Registry::Registry() : state_(std::make_unique<State>()) {}
@@ -45,14 +59,17 @@ Registry& Registry::global() {
 }
 
 void Registry::add(const AttentionKernel& row) {
+  check_row(row);
   const std::lock_guard lock(state_->mutex);
   state_->attention.add(row);
 }
 void Registry::add(const GdnKernel& row) {
+  check_row(row);
   const std::lock_guard lock(state_->mutex);
   state_->gdn.add(row);
 }
 void Registry::add(const MergeKernel& row) {
+  check_row(row);
   const std::lock_guard lock(state_->mutex);
   state_->merge.add(row);
 }
@@ -70,17 +87,16 @@ std::span<const MergeKernel> Registry::merge_kernels(DeviceType device) const {
 const AttentionKernel& Registry::select(OpId op, const AttentionArgs& args,
                                         const AttentionParams& params, const Device& device) const {
   const auto rows = attention_kernels(op, device.type);
+  // Before any row is asked: a row need not know how many devices there are.
+  const BackendTable* table =
+      device.type == DeviceType::kNative ? nullptr : state_->table(device.type);
+  if (table != nullptr && (device.index < 0 || device.index >= table->device_count()))
+    throw_no_device(op, *table, device);
   for (const AttentionKernel& row : rows)
     if (row.supports(args, params, device)) return row;
 
-  if (device.type != DeviceType::kNative) {
-    const BackendTable& table = backend(device.type);
-    if (table.device_count() <= device.index)
-      throw Error(ErrorCode::kBackendUnavailable,
-                  std::string(name(op)) + ": device is " + to_string(device) +
-                      ", expected one of " + std::to_string(table.device_count()) + " " +
-                      name(device.type) + " devices; " + to_string(table.status()));
-  }
+  if (rows.empty() && table == nullptr && device.type != DeviceType::kNative)
+    throw_no_backend(device.type);
   if (rows.empty())
     throw Error(ErrorCode::kUnsupported, std::string(name(op)) + ": no " + name(device.type) +
                                              " kernel of this operator is built");
@@ -124,10 +140,9 @@ std::vector<LoadFailure> Registry::load_failures() const {
 }
 
 const BackendTable& Registry::backend(DeviceType device) const {
-  const std::lock_guard lock(state_->mutex);
-  for (const Backend& known : state_->backends)
-    if (known.device == device && known.table != nullptr) return *known.table;
-  throw_no_backend(device);
+  const BackendTable* table = state_->table(device);
+  if (table == nullptr) throw_no_backend(device);
+  return *table;
 }
 
 }  // namespace attend

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "attend/registry.h"
@@ -13,6 +14,32 @@ namespace attend {
 inline size_t device_slot(DeviceType type) {
   return type == DeviceType::kNative ? 0 : type == DeviceType::kCuda ? 1 : 2;
 }
+inline bool is_known(DeviceType type) {
+  return type == DeviceType::kNative || type == DeviceType::kCuda || type == DeviceType::kRocm;
+}
+
+// Whether rows of this kind may implement an operator: gdn and merge have arguments of their own.
+inline bool serves(const AttentionKernel&, OpId op) {
+  return op < OpId::kCount && op != OpId::kGdn && op != OpId::kMerge;
+}
+inline bool serves(const GdnKernel&, OpId op) { return op == OpId::kGdn; }
+inline bool serves(const MergeKernel&, OpId op) { return op == OpId::kMerge; }
+
+// What is wrong with a row, in words that follow its place ("kernel 3 "); empty if nothing is.
+template <class Row>
+std::string row_fault(const Row& row) {
+  if (row.name == nullptr || row.summary == nullptr || row.available == nullptr ||
+      row.supports == nullptr || row.workspace_bytes == nullptr || row.run == nullptr)
+    return "has a null field, expected name, summary and four functions";
+  const std::string which = std::string("(") + row.name + ") is ";
+  if (!serves(row, row.op))
+    return which + "of operator " + std::to_string(static_cast<int>(row.op)) + " (" + name(row.op) +
+           "), expected one that rows of its kind serve";
+  if (!is_known(row.device))
+    return which + "for device " + std::to_string(static_cast<int>(row.device)) +
+           ", expected native, cuda or rocm";
+  return "";
+}
 
 // Rows of one kind, published as immutable lists: readers take no lock, and a list that a reader
 // still holds outlives its replacement (loads are rare, so the old lists are simply kept).
@@ -20,10 +47,11 @@ template <class Row>
 class RowLists {
  public:
   std::span<const Row> get(OpId op, DeviceType device) const {
+    if (op >= OpId::kCount || !is_known(device)) return {};
     const std::vector<Row>* list = slot(op, device).load(std::memory_order_acquire);
     return list == nullptr ? std::span<const Row>{} : std::span<const Row>(*list);
   }
-  // The caller holds the registry's mutex.
+  // The caller holds the registry's mutex and has asked row_fault().
   void add(const Row& row) {
     auto& published = slot(row.op, row.device);
     const std::vector<Row>* old = published.load(std::memory_order_relaxed);
@@ -57,6 +85,14 @@ struct Registry::State {
   RowLists<MergeKernel> merge;
   std::vector<Backend> backends;
   std::vector<LoadFailure> failures;
+
+  // The table of a device's first plugin; null if none is loaded.
+  const BackendTable* table(DeviceType device) const {
+    const std::lock_guard lock(mutex);
+    for (const Backend& known : backends)
+      if (known.device == device && known.table != nullptr) return known.table;
+    return nullptr;
+  }
 };
 
 // Where plugins are looked for on first use: beside this library, then ATTEND_BACKEND_PATH.
