@@ -1,0 +1,61 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "attend/attend.h"
+
+namespace attend::testing {
+
+// A small f32 call: q is zero, so that every key weighs the same and out is the mean of v, whatever
+// computes it.
+struct MeanCall {
+  static constexpr int64_t kRows = 3, kKeys = 4, kHeads = 2, kDim = 8;
+  std::vector<float> q = std::vector<float>(kRows * kHeads * kDim, 0.0f);
+  std::vector<float> k = std::vector<float>(kKeys * kHeads * kDim, 0.5f);
+  std::vector<float> v = std::vector<float>(kKeys * kHeads * kDim);
+  std::vector<float> out = std::vector<float>(kRows * kHeads * kDim, -77.0f);
+  AttentionArgs args;
+  AttentionParams params;
+
+  // On another device than native the views say so and still hold host addresses: for calls that
+  // are refused.
+  explicit MeanCall(Device device = {}) {
+    for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>(i * i % 11);
+    args.q = contiguous(q.data(), DType::kF32, {1, kRows, kHeads, kDim}, device);
+    args.k = contiguous(k.data(), DType::kF32, {1, kKeys, kHeads, kDim}, device);
+    args.v = contiguous(v.data(), DType::kF32, {1, kKeys, kHeads, kDim}, device);
+    args.out = contiguous(out.data(), DType::kF32, {1, kRows, kHeads, kDim}, device);
+  }
+  MeanCall(const MeanCall&) = delete;
+
+  float mean(int64_t head, int64_t e) const {
+    float sum = 0;
+    for (int64_t j = 0; j < kKeys; ++j)
+      sum += v[static_cast<size_t>((j * kHeads + head) * kDim + e)];
+    return sum / kKeys;
+  }
+  bool untouched() const {
+    for (float x : out)
+      if (x != -77.0f) return false;
+    return true;
+  }
+};
+
+// The error that f throws; kOk and "" if it throws none.
+struct Thrown {
+  ErrorCode code = ErrorCode::kOk;
+  std::string what;
+  bool says(const std::string& words) const { return what.find(words) != std::string::npos; }
+};
+template <class F>
+Thrown thrown(F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return {e.code(), e.what()};
+  }
+  return {};
+}
+
+}  // namespace attend::testing

@@ -1,0 +1,283 @@
+// A backend of another shared object: its rows are added, forward reaches them, tensors live in its
+// memory, its failures come back in words. The plugin's addresses are illegal on the host
+// (fake_plugin.h), so that every touch of device memory by the library itself ends this test.
+#include <dlfcn.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+
+#include "attend/attend.h"
+#include "tests/dispatch/call.h"
+#include "tests/dispatch/fake_plugin.h"
+
+namespace attend {
+namespace {
+
+using testing::MeanCall;
+using testing::Thrown;
+using testing::thrown;
+
+constexpr Device kCuda0{DeviceType::kCuda, 0};
+constexpr Device kRocm0{DeviceType::kRocm, 0};
+
+std::string path_of(const std::string& plugin) {
+  return std::string(ATTEND_PLUGINS) + "/lib" + plugin + ".so";
+}
+
+FakeState& state_of(const std::string& plugin) {
+  void* handle = dlopen(path_of(plugin).c_str(), RTLD_NOW | RTLD_NOLOAD);
+  EXPECT_NE(handle, nullptr) << plugin << " is not loaded";
+  const auto get = reinterpret_cast<FakeState* (*)()>(dlsym(handle, "fake_state"));
+  return *get();
+}
+
+class Plugin : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    Registry::global().load_backend(path_of("fake_cuda"));
+    Registry::global().load_backend(path_of("fake_rocm"));
+  }
+  void SetUp() override {
+    for (FakeState* s : {&cuda, &rocm}) *s = {};
+  }
+  void TearDown() override {
+    EXPECT_EQ(cuda.live_blocks, 0);
+    EXPECT_EQ(cuda.live_bytes, 0);
+    EXPECT_EQ(rocm.live_blocks, 0);
+  }
+  FakeState& cuda = state_of("fake_cuda");
+  FakeState& rocm = state_of("fake_rocm");
+};
+
+// MeanCall with its tensors copied to a device.
+struct DeviceCall {
+  MeanCall host;
+  Tensor q, k, v, out;
+  AttentionArgs args;
+  explicit DeviceCall(Device device) {
+    for (auto& [mine, theirs] : {std::pair<Tensor*, const TensorView*>{&q, &host.args.q},
+                                 {&k, &host.args.k},
+                                 {&v, &host.args.v},
+                                 {&out, &host.args.out}})
+      *mine = Tensor::adopt(*theirs, nullptr, nullptr).to(device);
+    args.q = q;
+    args.k = k;
+    args.v = v;
+    args.out = out;
+  }
+  void expect_means() const {
+    const Tensor back = out.to(Device{});
+    for (int64_t n = 0; n < back.view().num_elements(); ++n) {
+      const int64_t h = n / MeanCall::kDim % MeanCall::kHeads;
+      EXPECT_EQ(back.data<float>()[n], host.mean(h, n % MeanCall::kDim)) << n;
+    }
+  }
+};
+
+TEST_F(Plugin, AddsItsBackendAndItsRowsInOrder) {
+  const Registry& registry = Registry::global();
+  const auto rows = registry.attention_kernels(OpId::kFlash, DeviceType::kCuda);
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_STREQ(rows[0].name, "flash/cuda/picky");
+  EXPECT_STREQ(rows[1].name, "flash/cuda/mean");
+  const auto all = registry.backends();
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[1].name, "cuda");
+  EXPECT_EQ(all[1].device, DeviceType::kCuda);
+  EXPECT_EQ(all[1].device_count, 1);
+  EXPECT_EQ(all[1].status, "ok");
+  EXPECT_EQ(all[1].path, path_of("fake_cuda"));
+  EXPECT_EQ(&registry.backend(DeviceType::kCuda), all[1].table);
+  EXPECT_STREQ(registry.backend(DeviceType::kCuda).device_name(0), "Fake 1000");
+}
+
+TEST_F(Plugin, LoadedTwiceHasItsRowsOnce) {
+  Registry::global().load_backend(path_of("fake_cuda"));
+  Registry::global().load_backend(std::string(ATTEND_PLUGINS) + "/../plugins/libfake_cuda.so");
+  EXPECT_EQ(Registry::global().attention_kernels(OpId::kFlash, DeviceType::kCuda).size(), 2u);
+  EXPECT_EQ(Registry::global().backends().size(), 3u);
+}
+
+TEST_F(Plugin, ForwardReachesTheRowOfTheTensorsDevice) {
+  const FlashAttention flash;
+  const DeviceCall call(kCuda0);
+  int stream = 0;
+  ExecContext context;
+  context.stream = &stream;
+  EXPECT_STREQ(flash.forward(call.args, {}, context).kernel, "flash/cuda/mean");
+  EXPECT_EQ(cuda.runs, 1);
+  EXPECT_EQ(cuda.ran_on, kCuda0);
+  EXPECT_EQ(cuda.ran_with_stream, &stream);
+  call.expect_means();
+
+  const DeviceCall again(kCuda0);
+  EXPECT_STREQ(flash.forward_cuda(again.args, {}).kernel, "flash/cuda/mean");
+  EXPECT_EQ(cuda.runs, 2);
+  again.expect_means();
+
+  const DeviceCall other(kRocm0);
+  EXPECT_STREQ(flash.forward_rocm(other.args, {}).kernel, "flash/rocm/mean");
+  EXPECT_EQ(rocm.runs, 1);
+  EXPECT_EQ(cuda.runs, 2);
+  EXPECT_EQ(rocm.ran_on, kRocm0);
+  other.expect_means();
+}
+
+TEST_F(Plugin, NativeStaysNativeBesideIt) {
+  MeanCall call;
+  EXPECT_TRUE(std::string(FlashAttention().forward(call.args, call.params).kernel)
+                  .starts_with("flash/native/"));
+  EXPECT_EQ(cuda.runs + rocm.runs, 0);
+}
+
+TEST_F(Plugin, DoorsRefuseTensorsOfAnotherDevice) {
+  const FlashAttention flash;
+  const DeviceCall call(kCuda0);
+  const Thrown native = thrown([&] { flash.forward_native(call.args, {}); });
+  EXPECT_EQ(native.code, ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(native.says("forward_native: q is on cuda, expected native")) << native.what;
+  const Thrown rocm_door = thrown([&] { flash.forward_rocm(call.args, {}); });
+  EXPECT_EQ(rocm_door.code, ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(rocm_door.says("forward_rocm: q is on cuda, expected rocm")) << rocm_door.what;
+  MeanCall host;
+  const Thrown cuda_door = thrown([&] { flash.forward_cuda(host.args, host.params); });
+  EXPECT_EQ(cuda_door.code, ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(cuda_door.says("forward_cuda: q is on native, expected cuda")) << cuda_door.what;
+
+  AttentionArgs mixed = call.args;
+  mixed.k = call.host.args.k;
+  const Thrown two = thrown([&] { flash.forward(mixed, {}); });
+  EXPECT_EQ(two.code, ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(two.says("k ") && two.says("native") && two.says("cuda:0")) << two.what;
+  EXPECT_EQ(cuda.runs + rocm.runs, 0);
+}
+
+TEST_F(Plugin, RefusalsCarryEveryRowsWords) {
+  const DeviceCall call(kCuda0);
+  AttentionParams params;
+  params.softcap = 5;
+  const Thrown e = thrown([&] { FlashAttention().forward(call.args, params); });
+  EXPECT_EQ(e.code, ErrorCode::kUnsupported);
+  EXPECT_TRUE(e.says("flash/cuda/picky: head_dim is 8, supported 1024")) << e.what;
+  EXPECT_TRUE(e.says("flash/cuda/mean: softcap is set; not implemented")) << e.what;
+  const Support answer = FlashAttention().supports(call.args, params, kCuda0);
+  EXPECT_EQ(answer.message, e.what);
+  EXPECT_EQ(FlashAttention().explain(call.args, params, kCuda0).size(), 2u);
+  EXPECT_EQ(cuda.runs, 0);
+
+  const Thrown vanilla = thrown([&] { VanillaAttention().forward(call.args, {}); });
+  EXPECT_EQ(vanilla.code, ErrorCode::kUnsupported);
+  EXPECT_TRUE(vanilla.says("vanilla: no cuda kernel")) << vanilla.what;
+}
+
+TEST_F(Plugin, ADeviceItDoesNotHaveIsRefused) {
+  for (const int16_t index : {int16_t{1}, int16_t{-1}}) {
+    MeanCall call({DeviceType::kCuda, index});
+    const Thrown e = thrown([&] { FlashAttention().forward(call.args, call.params); });
+    EXPECT_EQ(e.code, ErrorCode::kBackendUnavailable) << e.what;
+    EXPECT_TRUE(e.says("cuda:" + std::to_string(index))) << e.what;
+  }
+  EXPECT_EQ(cuda.runs, 0);
+}
+
+TEST_F(Plugin, AFailureOfTheKernelComesBackWithItsCodeAndNumber) {
+  const DeviceCall call(kCuda0);
+  cuda.run_fails = true;
+  const Thrown e = thrown([&] { FlashAttention().forward(call.args, {}); });
+  EXPECT_EQ(e.code, ErrorCode::kDeviceError);
+  EXPECT_TRUE(e.says("flash/cuda/mean: launch failed with 719")) << e.what;
+}
+
+TEST_F(Plugin, TensorsUseItsAllocator) {
+  {
+    const Tensor t = Tensor::empty(DType::kBF16, {3, 5}, kCuda0);
+    EXPECT_EQ(cuda.live_blocks, 1);
+    EXPECT_EQ(cuda.live_bytes, 30);
+    EXPECT_EQ(t.view().device, kCuda0);
+    EXPECT_NE(reinterpret_cast<uint64_t>(t.view().data) & kFakeDeviceBit, 0u);
+    Tensor moved = Tensor::empty(DType::kF32, {2}, kCuda0);
+    EXPECT_EQ(cuda.live_blocks, 2);
+    moved = Tensor::empty(DType::kF32, {4}, kCuda0);
+    EXPECT_EQ(cuda.live_blocks, 2);
+    EXPECT_EQ(cuda.live_bytes, 46);
+  }
+  EXPECT_EQ(cuda.live_blocks, 0);
+  cuda.out_of_memory = true;
+  const Thrown e = thrown([] { Tensor::empty(DType::kF32, {3, 5}, kCuda0); });
+  EXPECT_EQ(e.code, ErrorCode::kOutOfMemory);
+  EXPECT_TRUE(e.says("60 bytes") && e.says("cuda:0")) << e.what;
+}
+
+TEST_F(Plugin, TensorsGoThereAndBack) {
+  int32_t data[6] = {1, 2, 3, 4, 5, 6};
+  const TensorView view = contiguous(data, DType::kI32, {2, 3});
+  // Strided on native: what arrives is row-major.
+  const Tensor there = Tensor::adopt(transposed(view, 0, 1), nullptr, nullptr).to(kCuda0);
+  EXPECT_EQ(there.view().shape[0], 3);
+  EXPECT_EQ(there.view().stride[0], 2);
+  EXPECT_EQ(cuda.copies, 1);
+  EXPECT_EQ(cuda.synchronizes, 1);
+  const auto expect_transposed = [](const Tensor& t) {
+    ASSERT_EQ(t.view().device, Device{});
+    const int32_t want[6] = {1, 4, 2, 5, 3, 6};
+    EXPECT_EQ(std::memcmp(t.data<int32_t>(), want, sizeof want), 0);
+  };
+  expect_transposed(there.to(Device{}));
+  expect_transposed(there.to(kCuda0).to(Device{}));
+
+  // A vendor's copy knows its own memory and the host's, so the way to another vendor's is over the
+  // host.
+  const Tensor rocm_side = there.to(kRocm0);
+  EXPECT_EQ(rocm_side.view().device, kRocm0);
+  EXPECT_EQ(rocm.live_blocks, 1);
+  expect_transposed(rocm_side.to(Device{}));
+
+  // What cannot be copied as it lies is refused before anything moves.
+  const Tensor strided = Tensor::adopt(transposed(there, 0, 1), nullptr, nullptr);
+  const Thrown e = thrown([&] { strided.to(Device{}); });
+  EXPECT_EQ(e.code, ErrorCode::kUnsupported);
+  EXPECT_TRUE(e.says("strided")) << e.what;
+
+  const Tensor none = Tensor::empty(DType::kI32, {0, 3}, kCuda0);
+  EXPECT_EQ(none.to(Device{}).view().shape[1], 3);
+}
+
+TEST_F(Plugin, AFailingCopyComesBackWithItsNumberAndLeaksNothing) {
+  const Tensor host = Tensor::empty(DType::kF32, {4});
+  cuda.copy_fails = true;
+  const Thrown e = thrown([&] { host.to(kCuda0); });
+  EXPECT_EQ(e.code, ErrorCode::kDeviceError);
+  EXPECT_TRUE(e.says("copy failed with 700")) << e.what;
+  EXPECT_EQ(cuda.live_blocks, 0);
+}
+
+TEST_F(Plugin, CheckReadsTheErrorWordFromTheDevice) {
+  ErrorWord word;
+  const auto on_device = [&] {
+    return Tensor::adopt(contiguous(&word, DType::kI8, {sizeof word}), nullptr, nullptr).to(kCuda0);
+  };
+  ExecContext context;
+  context.device = kCuda0;
+  Tensor quiet = on_device();
+  context.error_word = quiet.data<ErrorWord>();
+  const int32_t before = cuda.synchronizes;
+  EXPECT_NO_THROW(context.check());
+  EXPECT_GT(cuda.synchronizes, before);
+
+  word = {static_cast<int32_t>(ErrorCode::kOutOfRange),
+          static_cast<int32_t>(ErrorArgument::kSlotMapping), 7, -12};
+  const Tensor loud = on_device();
+  context.error_word = loud.data<ErrorWord>();
+  const Thrown e = thrown([&] { context.check(); });
+  EXPECT_EQ(e.code, ErrorCode::kOutOfRange);
+  EXPECT_TRUE(e.says("slot_mapping[7] is -12")) << e.what;
+
+  cuda.copy_fails = true;
+  const Thrown copy = thrown([&] { context.check(); });
+  EXPECT_EQ(copy.code, ErrorCode::kDeviceError);
+  EXPECT_TRUE(copy.says("copy failed with 700")) << copy.what;
+}
+
+}  // namespace
+}  // namespace attend
