@@ -118,7 +118,10 @@ OwnTensor make_own(const Shape& shape, DType dtype, Device device, const float* 
 
 // A view that shares the tensor's life, as DLPack's old capsule; an unconsumed one cleans up after
 // itself.
-nb::object own_to_dlpack(const OwnTensor& self, const nb::kwargs&) {
+nb::object own_to_dlpack(const OwnTensor& self, const nb::kwargs& words) {
+  if (words.contains("copy") && nb::handle(words["copy"]).ptr() == Py_True)
+    throw nb::buffer_error(
+        "__dlpack__: copy is True, expected None or False; copy what from_dlpack gives");
   auto* shared = new std::shared_ptr<Tensor>(self.tensor);
   DLManagedTensor* managed = to_dlpack(Tensor::adopt(self.view(), shared, [](void* context) {
     delete static_cast<std::shared_ptr<Tensor>*>(context);

@@ -8,7 +8,8 @@ import sys
 
 def _torch_of(like):
     torch = sys.modules.get("torch")
-    return torch if torch is not None and isinstance(like, torch.Tensor) else None
+    kind = getattr(torch, "Tensor", None)  # absent while another thread imports it
+    return torch if kind is not None and isinstance(like, kind) else None
 
 
 def _is_numpy(like):
