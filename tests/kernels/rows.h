@@ -23,9 +23,13 @@ inline bool in_domain(OpId op, const AttentionCase& c) {
   return !c.vanilla_only() && (dim <= 512 || (c.head_dim == 576 && c.dim_v() == 512));
 }
 
-inline std::vector<RowCase> rows_and_cases() {
+// Every `step`-th case of the smoke tier, all of the full one.
+inline std::vector<RowCase> rows_and_cases(size_t step = 1) {
   std::vector<RowCase> list;
-  for (const AttentionCase& c : cases(tier_from_environment())) {
+  size_t n = 0;
+  const Tier tier = tier_from_environment();
+  for (const AttentionCase& c : cases(tier)) {
+    if (tier == Tier::kSmoke && n++ % step != 0) continue;
     for (OpId op : {OpId::kVanilla, OpId::kFlash}) {
       if (!in_domain(op, c)) continue;
       for (const AttentionKernel& row :
