@@ -38,7 +38,7 @@ struct MergeWeights {
 };
 ATTEND_HD MergeWeights merge_weights(float lse_a, float lse_b) {
   const float m = fmaxf(lse_a, lse_b);
-  if (m == -INFINITY) return {0.0f, 0.0f, m};
+  if (lse_a == -INFINITY && lse_b == -INFINITY) return {0.0f, 0.0f, m};  // and not for NaN
   const float a = expf(lse_a - m), b = expf(lse_b - m), sum = a + b;
   return {a / sum, b / sum, m + logf(sum)};
 }
