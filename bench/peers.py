@@ -161,7 +161,7 @@ def compare(name, dtype, threads, args):
             side.sample()
     for side in sides:
         side.close()
-    row = {"case": name, "dtype": dtype, "threads": threads, "samples": taken + 1, "sides": {}}
+    row = {"case": name, "dtype": dtype, "threads": threads, "sides": {}}
     for side in sides:
         row["sides"][side.name] = {"best_s": side.best(), "median_s": side.median(), "calls": len(side.seconds),
                                    "undisturbed_samples": side.undisturbed, "ran": side.facts["kernel"], "max_err": side.facts["max_err"],
@@ -188,7 +188,7 @@ def share_of_peak(row, peaks):
 
 def table(result):
     lines = [f"# {result['machine']}, {result['date']}", "",
-             f"attend {result['attend']} beside {result['torch']}; {result['cpu']}, {result['cpus']} CPUs, load {result['load']}.",
+             f"attend {result['attend']} beside {result['torch']}; {result['cpu']}, {result['cpus']} CPUs, load {result['load'][0]} to {result['load'][1]}.",
              "GFLOP/s without masked work, best (median). Ratio: PyTorch's time over attend's, above 1 attend is faster; heads first:",
              "attend on PyTorch's memory order. Peak: the f32 FMA rate, or for bf16 the faster of that and the dot product's. How it was",
              "measured: `bench/peers.py --help` and bench/README.md.", ""]
@@ -207,6 +207,15 @@ def table(result):
                                  pair(r["ratio_heads_first_best"], r["ratio_heads_first_median"], 2) + " |"]))
     ran = sorted({s["ran"] for r in result["rows"] for n, s in r["sides"].items() if n.startswith("attend")})
     return "\n".join(lines + ["", "attend ran " + ", ".join(ran) + "."]) + "\n"
+
+
+def write(result, folder):
+    words = "".join(c if c.isalnum() else " " for c in result["machine"].lower()).split()
+    stem = pathlib.Path(folder) / "-".join([result["date"], *words])
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n")
+    pathlib.Path(f"{stem}.md").write_text(table(result))
+    return f"{stem}.json and {stem}.md"
 
 
 def main():
@@ -228,26 +237,25 @@ def main():
     peak_program = str(pathlib.Path(args.worker).with_name("machine_peak"))
     peaks, rows = {}, []
     measure_peaks(peak_program, peaks)
-    load = os.getloadavg()[0]
+    cpu = next(iter(peaks.values()))["cpu"]
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
+    result = {"machine": args.machine or cpu, "cpu": cpu, "cpus": os.cpu_count(), "date": datetime.date.today().isoformat(),
+              "attend": commit.stdout.strip(), "load": [round(os.getloadavg()[0], 1)] * 2, "peaks": peaks, "rows": rows}
     for threads in dict.fromkeys(map(int, args.threads.split(","))):
         for name in args.cases.split(","):
             for dtype in args.dtypes.split(","):
                 row = compare(name, dtype, threads, args)
                 rows.append(row)
+                result["torch"] = row["sides"]["torch"]["ran"]
+                result["load"] = [f(*result["load"], round(os.getloadavg()[0], 1)) for f in (min, max)]
                 print(f"{name} {dtype} threads {threads}: ratio {row['ratio_best']:.2f} ({row['ratio_median']:.2f}), heads first "
-                      f"{row['ratio_heads_first_best']:.2f}, {row['samples']} samples", file=sys.stderr, flush=True)
+                      f"{row['ratio_heads_first_best']:.2f}", file=sys.stderr, flush=True)
+                if args.out:
+                    write(result, args.out)
         measure_peaks(peak_program, peaks)
-    cpu = next(iter(peaks.values()))["cpu"]
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True).stdout.strip()
-    result = {"machine": args.machine or cpu, "cpu": cpu, "cpus": os.cpu_count(), "date": datetime.date.today().isoformat(), "attend": commit,
-              "torch": rows[0]["sides"]["torch"]["ran"], "load": f"{load:.1f} to {os.getloadavg()[0]:.1f}", "peaks": peaks, "rows": rows}
     print(table(result))
     if args.out:
-        stem = pathlib.Path(args.out) / "-".join([result["date"], *"".join(c if c.isalnum() else " " for c in result["machine"].lower()).split()])
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n")
-        pathlib.Path(f"{stem}.md").write_text(table(result))
-        print(f"wrote {stem}.json and {stem}.md")
+        print("wrote", write(result, args.out))
 
 
 if __name__ == "__main__":
