@@ -2,6 +2,7 @@
 
 #include <dlpack/dlpack.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -67,6 +68,11 @@ TensorView from_dlpack(const DLManagedTensor& tensor) {
   const DLTensor& t = tensor.dl_tensor;
   if (t.ndim < 0 || t.ndim > kMaxRank)
     refuse("rank is " + std::to_string(t.ndim) + ", expected at most " + std::to_string(kMaxRank));
+  if (t.ndim > 0 && t.shape == nullptr)
+    refuse("shape is null, expected " + std::to_string(t.ndim) + " dimensions");
+  if (t.device.device_id < 0 || t.device.device_id > INT16_MAX)
+    refuse("device id is " + std::to_string(t.device.device_id) + ", expected 0 to " +
+           std::to_string(INT16_MAX));
   const DType dtype = dtype_of(t.dtype);
   const Device device{device_of(t.device.device_type), static_cast<int16_t>(t.device.device_id)};
   TensorView view = contiguous(nullptr, dtype, {t.shape, static_cast<size_t>(t.ndim)}, device);
