@@ -1,19 +1,17 @@
-// flash/native: exact attention, tile by tile, with an online softmax; the score matrix never
-// exists.
+// flash/native: exact attention, tile by tile, with an online softmax; no score matrix ever exists.
 //
-//   task      one sequence x one kv head x one tile of query rows; the rows of all query heads that
-//   read this kv
-//             head are stacked, row r = (position r / group, head r % group), so that a packed key
-//             serves them all
-//   per step  up to 256 keys: K packed transposed, S = Q K^T, softmax row by row, V packed, O = O *
-//   f + S V cost      2 (head_dim + v_dim) FLOP a visible pair; packing is 1 / rows of that; keys
-//   that no row of a register
-//             tile may see are skipped in whole groups
-//   memory    one Worker a thread: tile sizes below, independent of the sequence lengths
-//   bits      key tiles begin at multiples of their size, whatever the rows: a row's result does
-//   not depend on its
-//             tile, its batch or the number of threads
-//   arithmetic isa/tile-inl.h, once for every instruction set; what a mask means: ops/common/mask.h
+//   task      one sequence x one kv head x one tile of query rows. The rows of all query heads that
+//             read this kv head are stacked, row r = (position r / group, head r % group), so that
+//             a packed key serves them all.
+//   per step  up to 256 keys: K packed transposed, S = Q K^T, softmax row by row, V packed,
+//             O = O * f + S V
+//   cost      2 (head_dim + v_dim) FLOP a visible pair; packing is 1 / rows of that; keys that no
+//             row of a register tile may see are skipped in whole groups
+//   memory    one Worker a thread (flash_worker.h), whatever the sequence lengths
+//   bits      key tiles begin at multiples of their size: a row's result does not depend on the
+//             rows beside it, its batch or the number of threads
+//   inside    the arithmetic is in isa/tile-inl.h, once for every instruction set; what a mask
+//             means is in ops/common/mask.h
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -1,12 +1,9 @@
-// vanilla/native/eigen: the plainest reading of the formula, and with it the oracle that a person
-// can check by eye.
+// vanilla/native/eigen: the plainest reading of the formula, which a person can check by eye.
 //
-//   task     one sequence x one head x up to 128 query rows, whose whole score rows are
-//   materialised steps    S = Q K^T (Eigen), the score pipeline of attention_params.h entry by
-//   entry, softmax in f32,
-//            dropout, O = W V (Eigen); everything in f32, inputs widened once
-//   memory   per thread (128 + head_dim + v_dim) x seqlen_k floats: use flash where that is too
-//   much
+//   task     one sequence x one head x up to 128 query rows, whose whole score rows are materialised
+//   steps    S = Q K^T (Eigen), the score pipeline of attention_params.h entry by entry, softmax in
+//            f32, dropout, O = W V (Eigen); inputs are widened to f32 once
+//   memory   (128 + head_dim + v_dim) x seqlen_k floats a thread: use flash where that is too much
 #include <Eigen/Core>
 #include <algorithm>
 #include <atomic>

@@ -14,36 +14,34 @@ class RingTransport;  // ring.h: how blocks travel between ranks
 //                                          1 1 1 . .               1 . . . .
 //                                          1 1 1 1 .               1 1 . . .
 //                                          1 1 1 1 1               1 1 1 . .
-enum class Diagonal : uint8_t {
-  kBottomRight,
-  kTopLeft,
-  kOperatorDefault
-};  // sdpa: top left, others: bottom right
+//
+// The operators' default is bottom right; sdpa's, like the frameworks', is top left.
+enum class Diagonal : uint8_t { kBottomRight, kTopLeft, kOperatorDefault };
 
-// Which keys a row may see. Every word that is given applies; together they intersect.
+// Which keys a row may see. Every word that is given applies; together they intersect. Index vectors
+// are i32 or i64.
 struct MaskSpec {
   bool causal = false;  // keep j <= p
   Diagonal diagonal = Diagonal::kOperatorDefault;
-  int32_t block_size = 0;    // > 0: block-causal in place of causal: keep blk(j) <= blk(p), where
-                             //   blk(x) = -1 for x < origin, else floor((x - origin) / block_size)
-  int32_t window_left = -1;  // keep j >= p - window_left;  own position not counted, -1 = unlimited
-  int32_t window_right =
-      -1;                   // keep j <= p + window_right; own position not counted, -1 = unlimited
-  TensorView q_start;       // i32/i64 [batch], may be negative: d, in place of the diagonal
-  TensorView block_origin;  // i32/i64 [batch]; with block_size
-  TensorView
-      prefix_lens;  // i32/i64 [batch]: rows p < prefix see j < prefix in place of (block-)causal
-  TensorView
-      hole_starts;  // i32/i64 [batch]: keys hole_start <= j < hole_end are hidden from every row
-  TensorView hole_ends;  // i32/i64 [batch]
-  TensorView
-      q_segment_ids;  // i32/i64 [batch, seqlen_q] or [total_q]: a row sees keys of its own segment;
-  TensorView
-      kv_segment_ids;  // i32/i64 [batch, seqlen_k] or [total_k]; id < 0 sees and is seen by nothing
-  TensorView keep;  // bool, right-aligned to [batch, heads, seqlen_q, seqlen_k], each dim 1 or full
-  TensorView block_mask;     // splash: bool, right-aligned to [batch, heads, q_tiles, k_tiles]
-  int32_t block_mask_q = 0;  // splash: rows of one block_mask entry
-  int32_t block_mask_k = 0;  // splash: keys of one block_mask entry
+  int32_t block_size = 0;     // > 0: block-causal in place of causal: keep blk(j) <= blk(p), where
+                              //   blk(x) = -1 for x < origin, else floor((x - origin) / block_size)
+  int32_t window_left = -1;   // keep j >= p - window_left;  own position not counted, -1 unlimited
+  int32_t window_right = -1;  // keep j <= p + window_right; own position not counted, -1 unlimited
+
+  TensorView q_start;         // [batch], may be negative: d, in place of the diagonal
+  TensorView block_origin;    // [batch]; with block_size
+  TensorView prefix_lens;     // [batch]: rows p < prefix see j < prefix in place of (block-)causal
+  TensorView hole_starts;     // [batch]: keys hole_start <= j < hole_end are hidden from every row
+  TensorView hole_ends;       // [batch]
+  TensorView q_segment_ids;   // [batch, seqlen_q] or [total_q]: a row sees its own segment's keys;
+  TensorView kv_segment_ids;  // [batch, seqlen_k] or [total_k]; id < 0 sees and is seen by nothing
+
+  // bool, true = keep, right-aligned to [batch, heads, seqlen_q, seqlen_k], each dimension 1 or full
+  TensorView keep;
+  // splash: bool, right-aligned to [batch, heads, q_tiles, k_tiles]; an entry stands for
+  // block_mask_q rows x block_mask_k keys
+  TensorView block_mask;
+  int32_t block_mask_q = 0, block_mask_k = 0;
 };
 
 // What a mask and a bias mean together; unset is an error that names the two (sdpa: both).
@@ -69,9 +67,8 @@ enum class RingPlacement : uint8_t { kContiguous, kZigzag };
 //   5  softmax in f32 over the visible keys and, once per row, the sinks (not scaled, not capped)
 //   6  dropout: kept weights / (1 - p)
 struct AttentionParams {
-  std::optional<float>
-      softmax_scale;     // unset = 1 / sqrt(head_dim of q); zero and negative are legal
-  float softcap = 0.0f;  // 0 = off
+  std::optional<float> softmax_scale;  // unset = 1 / sqrt(head_dim); zero and negative are legal
+  float softcap = 0.0f;                // 0 = off
   MaskSpec mask;
   TensorView bias;          // f32, f16 or bf16, shaped like keep; -inf is a mask
   TensorView alibi_slopes;  // f32 [heads] or [batch, heads]
@@ -88,40 +85,46 @@ struct AttentionParams {
   RingPlacement ring_placement = RingPlacement::kContiguous;
 };
 
-// Where each sequence's rows are. All empty = dense [batch, seqlen, heads, dim]. Index tensors: i32
-// or i64.
+// Where each sequence's rows are; all empty = dense. Index tensors are i32 or i64.
 struct SeqLayout {
-  TensorView
-      cu_seqlens_q;  // [batch + 1]: q and out are [total_q, heads, dim], lse is [heads, total_q]
-  TensorView cu_seqlens_k;  // [batch + 1]: k and v are [total_k, kv_heads, dim]
-  TensorView seqused_q;     // [batch]: rows in use; later rows are neither computed nor written
-  TensorView seqused_k;     // [batch]: keys in use
-  TensorView
-      block_table;  // [batch, max_pages], -1 padded: k, v are [pages, page_size, kv_heads, dim]
-  TensorView kv_indptr;         // [batch + 1]: second form of a page table, CSR
-  TensorView kv_indices;        // [kv_indptr[batch]]: page ids
-  TensorView kv_last_page_len;  // [batch]: 1..page_size, 0 where a request has no page
+  // Ragged, [batch + 1]: q and out are [total_q, heads, dim], k and v [total_k, kv_heads, dim], lse
+  // is [heads, total_q].
+  TensorView cu_seqlens_q, cu_seqlens_k;
+
+  TensorView seqused_q;  // [batch]: rows in use; later rows are neither computed nor written
+  TensorView seqused_k;  // [batch]: keys in use
+
+  // Paged: k and v are [pages, page_size, kv_heads, dim]; two forms of a page table.
+  TensorView block_table;       // [batch, max_pages], -1 padded
+  TensorView kv_indptr;         // CSR: [batch + 1]
+  TensorView kv_indices;        // CSR: [kv_indptr[batch]] page ids
+  TensorView kv_last_page_len;  // CSR: [batch], 1..page_size, 0 where a request has no page
   TensorView context_lens;      // [batch]: keys in the cache before this call's own rows
-  TensorView
-      slot_mapping;  // [tokens]: page * page_size + offset of each new row; negative = do not store
-  TensorView start, end;     // [batch]: decode's key range start <= j < end
-  int64_t max_seqlen_q = 0;  // upper bounds, so that a launch needs no device read; 0 = not told
-  int64_t max_seqlen_k = 0;
+  TensorView slot_mapping;      // [tokens]: page * page_size + offset of a new row, < 0 = not kept
+
+  TensorView start, end;  // decode, [batch]: the key range start <= j < end
+
+  // Upper bounds, so that a launch needs no device read; 0 = not told.
+  int64_t max_seqlen_q = 0, max_seqlen_k = 0;
 };
 
-// The tensors of one call.
+// The tensors of one call; ragged shapes drop [batch, seqlen] for [total].
 struct AttentionArgs {
-  TensorView q;    // [batch, seqlen_q, heads, head_dim] or [total_q, heads, head_dim]
-  TensorView k;    // [batch, seqlen_k, kv_heads, head_dim], ragged or paged; heads % kv_heads == 0
+  TensorView q;    // [batch, seqlen_q, heads, head_dim]
+  TensorView k;    // [batch, seqlen_k, kv_heads, head_dim], or pages; heads % kv_heads == 0
   TensorView v;    // [batch, seqlen_k, kv_heads, v_dim], likewise
-  TensorView out;  // [batch, seqlen_q, heads, v_dim] or [total_q, heads, v_dim]; q's dtype or f32
-  TensorView lse;  // optional f32 [batch, heads, seqlen_q] or [heads, total_q], natural log,
-                   //   sinks included; -inf where no key is visible and no sink is given
-  TensorView weights;  // optional, vanilla: [batch, heads, seqlen_q, seqlen_k], f32 or q's dtype
-  TensorView scores;   // optional, vanilla: like weights, f32, at params.scores_stage
-  TensorView k_new, v_new;  // paged, append: this call's own rows, [tokens, kv_heads, dim]
-  TensorView k_descale,
-      v_descale;  // fp8 and int8 caches: f32 scalar, [kv_heads] or [batch, kv_heads]
+  TensorView out;  // [batch, seqlen_q, heads, v_dim], q's dtype or f32
+
+  // Optional, f32 [batch, heads, seqlen_q] or ragged [heads, total_q]: natural logarithm of the sum
+  // of exponentials, sinks included; -inf where no key is visible and no sink is given.
+  TensorView lse;
+  // Optional, vanilla, [batch, heads, seqlen_q, seqlen_k] (ragged: of the longest sequences): what
+  // multiplied v, f32 or q's dtype; and scores in f32 at params.scores_stage. Keys that are not in
+  // use have weight 0 and score -inf.
+  TensorView weights, scores;
+
+  TensorView k_new, v_new;          // paged, append: this call's own rows, [tokens, kv_heads, dim]
+  TensorView k_descale, v_descale;  // fp8, int8 caches: f32 scalar, [kv_heads], [batch, kv_heads]
   SeqLayout seq;
 };
 

@@ -25,8 +25,8 @@ enum class OpId : uint8_t {
 
 ATTEND_API const char* name(OpId op) noexcept;     // "flash"
 ATTEND_API const char* aliases(OpId op) noexcept;  // "flash_attn2", comma-separated, may be ""
-ATTEND_API OpId
-op_from_name(std::string_view name);  // names and aliases; throws kInvalidArgument listing them
+// By name or alias; throws kInvalidArgument listing them.
+ATTEND_API OpId op_from_name(std::string_view name);
 
 // Runs body(context, task, worker) once for every task in [0, tasks), in any order, on any threads,
 // and returns when all are done. 0 <= worker < workers, and no two tasks run at once under one
@@ -70,11 +70,8 @@ enum class ErrorArgument : int32_t {
   kStateIndices
 };
 
-enum class CheckIndices : uint8_t {
-  kDefault,
-  kOff,
-  kOn
-};  // default: on in debug builds of the library
+// Whether device kernels check the contents of index tensors. Default: in debug builds of the library.
+enum class CheckIndices : uint8_t { kDefault, kOff, kOn };
 
 // Where and how a kernel runs.
 struct ExecContext {
@@ -96,7 +93,7 @@ struct MergeParams {};
 
 // Joins two partial results over disjoint keys (split keys, ring steps, shared prefixes).
 //   shapes   out_*: [batch, seqlen_q, heads, dim] or [total_q, heads, dim]; lse_*: as attention's
-//   lse bases    lse is a natural logarithm; -inf marks an empty part, which contributes nothing
+//   bases    lse is a natural logarithm; -inf marks an empty part, which contributes nothing
 struct MergeArgs {
   TensorView out_a, lse_a, out_b, lse_b;
   TensorView out, lse;

@@ -10,8 +10,7 @@ namespace attend {
 // What a call did.
 struct RunResult {
   const char* kernel = "";  // the row that ran, "flash/native/avx512_bf16"
-  const char* note =
-      "";  // why another operator's row ran, where an operator falls back by contract
+  const char* note = "";    // why it is another operator's, where the contract lets one fall back
 };
 
 // Whether a call would run, and on what.
@@ -27,9 +26,8 @@ struct Support {
 // forward() goes where the tensors live (or where ATTEND_DEVICE in the environment says);
 // forward_native, forward_cuda and forward_rocm name the backend, run there or throw; nothing ever
 // moves to another device.
-//   errors   kInvalidArgument and kOutOfRange before any byte is written, kUnsupported with every
-//   kernel's
-//            reason, kBackendUnavailable, kDeviceError, kOutOfMemory
+//   errors   kInvalidArgument and kOutOfRange before any byte is written; kUnsupported with every
+//            kernel's reason; kBackendUnavailable, kDeviceError, kOutOfMemory
 class ATTEND_API AttentionOp {
  public:
   explicit AttentionOp(OpId id) noexcept : id_(id) {}

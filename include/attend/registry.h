@@ -53,8 +53,7 @@ class ATTEND_API Registry {
   std::span<const MergeKernel> merge_kernels(DeviceType device) const;
 
   // The first row that takes the call.
-  //   errors   kUnsupported with every row asked and its reason; kBackendUnavailable if there is
-  //   none to ask
+  //   errors   kUnsupported with every row asked and its reason; kBackendUnavailable without rows
   const AttentionKernel& select(OpId op, const AttentionArgs& args, const AttentionParams& params,
                                 const Device& device) const;
 

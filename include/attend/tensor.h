@@ -61,15 +61,13 @@ inline TensorView contiguous(void* data, DType dtype, std::initializer_list<int6
   return contiguous(data, dtype, std::span<const int64_t>(shape.begin(), shape.size()), device);
 }
 
-// The same memory with two dimensions exchanged, e.g. [batch, heads, seqlen, dim] as [batch,
-// seqlen, heads, dim].
+// The same memory with two dimensions exchanged: [batch, heads, seqlen, dim] seen with seqlen first.
 ATTEND_API TensorView transposed(const TensorView& view, int a, int b);
 
 // "f32[2, 17, 4, 64] on native:0".
 ATTEND_API std::string to_string(const TensorView& view);
 
-// Owns its memory, which comes from the device's allocator (64-byte aligned on native). Moves,
-// never copies.
+// Owns its memory, from the device's allocator (64-byte aligned on native). Moves, never copies.
 class ATTEND_API Tensor {
  public:
   Tensor() = default;
@@ -80,8 +78,7 @@ class ATTEND_API Tensor {
   ~Tensor();
 
   // Uninitialised row-major memory.
-  //   errors   kInvalidArgument (shape), kOutOfMemory, kBackendUnavailable (no plugin for the
-  //   device)
+  //   errors   kInvalidArgument (shape), kOutOfMemory, kBackendUnavailable (no such plugin)
   static Tensor empty(DType dtype, std::span<const int64_t> shape, Device device = {});
   static Tensor empty(DType dtype, std::initializer_list<int64_t> shape, Device device = {}) {
     return empty(dtype, std::span<const int64_t>(shape.begin(), shape.size()), device);

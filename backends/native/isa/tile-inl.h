@@ -3,14 +3,14 @@
 // (kLanes, VF, VI, vmax, f16). Vectors are the compiler's: + - * compare and ?: mean what they mean
 // for numbers, lane by lane.
 //
-//   scores      S[row][key] = sum over words of Q[row] * K[key]     register tile kRowStep rows x 2
-//   vectors of keys softmax     S -> weights, row by row: scale, softcap, bias, alibi, mask,
-//   running maximum, exp accumulate  O[row][dim] = O[row][dim] * factor[row] + sum over keys of
-//   S[row][key] * V[key][dim]
+//   scores      S[row][key] = sum over words of Q[row] * K[key]
+//   softmax     S -> weights, row by row: scale, softcap, bias, alibi, mask, running maximum, exp
+//   accumulate  O[row][dim] = O[row][dim] * factor[row] + sum over keys of S[row][key] * V[key][dim]
 //
-// Both products are one loop, `multiply`: a word of the left operand is broadcast, a pair of
-// vectors of the right is loaded, and every loaded value is used kRowStep times. 12 x 2 vectors
-// keep two FMA units busy from the first-level cache with 14 loads for 24 FMAs.
+// Both products are one loop, `multiply`, over register tiles of kRowStep rows x 2 vectors: a word
+// of the left operand is broadcast, a pair of vectors of the right is loaded, and every loaded
+// value is used kRowStep times. 12 x 2 vectors keep two FMA units busy from the first-level cache
+// with 14 loads for 24 FMAs.
 #pragma once
 #include <cstddef>
 #include <cstdint>
