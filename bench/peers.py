@@ -176,9 +176,17 @@ def compare(name, dtype, threads, args):
 def measure_peaks(program, known):
     for line in subprocess.run([program], check=True, capture_output=True, text=True).stdout.splitlines():
         p = json.loads(line)
-        old = known.setdefault(str(p["threads"]), p)
-        for key, value in p.items():
-            old[key] = max(old[key], value)
+        keep_best(known, str(p["threads"]), p)
+
+
+def keep_best(known, threads, p):
+    best = known.setdefault(threads, p)
+    for name, value in p.items():
+        best[name] = max(best[name], value)
+
+
+def key(row):
+    return row["threads"], list(CASES).index(row["case"]), row["dtype"]
 
 
 def share_of_peak(row, peaks):
@@ -188,7 +196,7 @@ def share_of_peak(row, peaks):
 
 def table(result):
     lines = [f"# {result['machine']}, {result['date']}", "",
-             f"attend {result['attend']} beside {result['torch']}; {result['cpu']}, {result['cpus']} CPUs, load {result['load'][0]} to {result['load'][1]}.",
+             f"attend {', '.join(result['attend'])} beside {result['torch']}; {result['cpu']}, {result['cpus']} CPUs, load {result['load'][0]} to {result['load'][1]}.",
              "GFLOP/s without masked work, best (median). Ratio: PyTorch's time over attend's, above 1 attend is faster; heads first:",
              "attend on PyTorch's memory order. Peak: the f32 FMA rate, or for bf16 the faster of that and the dot product's. How it was",
              "measured: `bench/peers.py --help` and bench/README.md.", ""]
@@ -209,13 +217,17 @@ def table(result):
     return "\n".join(lines + ["", "attend ran " + ", ".join(ran) + "."]) + "\n"
 
 
-def write(result, folder):
+def stem(result, folder):
     words = "".join(c if c.isalnum() else " " for c in result["machine"].lower()).split()
-    stem = pathlib.Path(folder) / "-".join([result["date"], *words])
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    pathlib.Path(f"{stem}.json").write_text(json.dumps(result, indent=1) + "\n")
-    pathlib.Path(f"{stem}.md").write_text(table(result))
-    return f"{stem}.json and {stem}.md"
+    return pathlib.Path(folder) / "-".join([result["date"], *words])
+
+
+def write(result, folder):
+    path = stem(result, folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(f"{path}.json").write_text(json.dumps(result, indent=1) + "\n")
+    pathlib.Path(f"{path}.md").write_text(table(result))
+    return f"{path}.json and {path}.md"
 
 
 def main():
@@ -227,7 +239,8 @@ def main():
     parser.add_argument("--samples", type=int, default=7)
     parser.add_argument("--most", type=int, default=21)
     parser.add_argument("--machine", help="the machine's name in the results; default: what the CPU calls itself")
-    parser.add_argument("--out", help="folder for <date>-<machine>.json and .md; default: the table alone is printed")
+    parser.add_argument("--out", help="folder for <date>-<machine>.json and .md, in which rows of the same day stay until measured "
+                        "again; default: the table alone is printed")
     parser.add_argument("--torch-side", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.torch_side:
@@ -240,12 +253,20 @@ def main():
     cpu = next(iter(peaks.values()))["cpu"]
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
     result = {"machine": args.machine or cpu, "cpu": cpu, "cpus": os.cpu_count(), "date": datetime.date.today().isoformat(),
-              "attend": commit.stdout.strip(), "load": [round(os.getloadavg()[0], 1)] * 2, "peaks": peaks, "rows": rows}
+              "load": [round(os.getloadavg()[0], 1)] * 2, "peaks": peaks, "rows": rows}
+    if args.out and pathlib.Path(f"{stem(result, args.out)}.json").exists():
+        old = json.loads(pathlib.Path(f"{stem(result, args.out)}.json").read_text())
+        rows += old["rows"]
+        result["load"] = [f(*result["load"], *old["load"]) for f in (min, max)]
+        for threads, p in old["peaks"].items():
+            keep_best(peaks, threads, p)
     for threads in dict.fromkeys(map(int, args.threads.split(","))):
         for name in args.cases.split(","):
             for dtype in args.dtypes.split(","):
                 row = compare(name, dtype, threads, args)
-                rows.append(row)
+                row["attend"] = commit.stdout.strip()
+                rows[:] = sorted([r for r in rows if key(r) != key(row)] + [row], key=key)
+                result["attend"] = sorted({r["attend"] for r in rows})
                 result["torch"] = row["sides"]["torch"]["ran"]
                 result["load"] = [f(*result["load"], round(os.getloadavg()[0], 1)) for f in (min, max)]
                 print(f"{name} {dtype} threads {threads}: ratio {row['ratio_best']:.2f} ({row['ratio_median']:.2f}), heads first "
