@@ -32,8 +32,7 @@ struct BackendTable {
   int32_t (*device_count)();  // 0 where there is no driver or no device
   Status (*status)();         // kOk, or in words why there is no device
   const char* (*device_name)(int32_t index);
-  Allocator
-      allocator;  // of this device's memory; both functions may be null while there is no device
+  Allocator allocator;  // of the device's memory; both functions may be null without a device
   // Copies bytes between this device and native memory (either side) in stream order.
   Status (*copy)(void* to, Device to_device, const void* from, Device from_device, uint64_t bytes,
                  void* stream);

@@ -70,7 +70,7 @@ enum class ErrorArgument : int32_t {
   kStateIndices
 };
 
-// Whether device kernels check the contents of index tensors. Default: in debug builds of the library.
+// Whether device kernels check what index tensors hold; by default in debug builds of the library.
 enum class CheckIndices : uint8_t { kDefault, kOff, kOn };
 
 // Where and how a kernel runs.

@@ -90,8 +90,7 @@ class ATTEND_API FlashAttention final : public AttentionOp {
 };
 
 // The operators of the contract by id; the reference lives as long as the process.
-//   errors   kUnsupported for gdn and merge, which have arguments of their own, and for operators
-//   not built yet
+//   errors   kUnsupported for gdn and merge, whose arguments differ, and for what is not built yet
 ATTEND_API const AttentionOp& attention_op(OpId op);
 
 }  // namespace attend

@@ -25,9 +25,8 @@ struct RowPointers {
 //   s       scores, then weights: row r at s + r * kScoreStride
 //   out     accumulators: row r at out + r * out_stride
 // A word is 32 bits: one f32, or a pair of bf16 that a dot-product instruction takes at once.
-inline constexpr int kMaxKeys = 256;  // keys of one tile, at most
-inline constexpr int kScoreStride =
-    kMaxKeys + 16;  // off the power of two: rows fall into different cache sets
+inline constexpr int kMaxKeys = 256;                // keys of one tile, at most
+inline constexpr int kScoreStride = kMaxKeys + 16;  // no power of two: rows share no cache set
 inline constexpr int kMaxPanels = 32;
 
 struct Tile {
@@ -42,9 +41,8 @@ struct Tile {
   int32_t head_words;  // head_dim in words
   int32_t keys;        // keys packed in k and v, whole groups of key_step
   int32_t v_dims;      // v_dim rounded up to dim_step
-  int32_t
-      key_begin[kMaxPanels];  // the keys that a panel's rows may see, in whole groups of key_step
-  int32_t key_end[kMaxPanels];
+  // The keys that a panel's rows may see, in whole groups of key_step.
+  int32_t key_begin[kMaxPanels], key_end[kMaxPanels];
   float scale, softcap;   // softcap 0 = off
   float *m, *l, *factor;  // per row: largest score, sum of weights, factor of this tile's rescale
 };
