@@ -1,6 +1,6 @@
 // vanilla/native/eigen: the plainest reading of the formula, which a person can check by eye.
 //
-//   task     one sequence x one head x up to 128 query rows, whose whole score rows are materialised
+//   task     one sequence x one head x up to 128 query rows, all of whose scores are materialised
 //   steps    S = Q K^T (Eigen), the score pipeline of attention_params.h entry by entry, softmax in
 //            f32, dropout, O = W V (Eigen); inputs are widened to f32 once
 //   memory   (128 + head_dim + v_dim) x seqlen_k floats a thread: use flash where that is too much

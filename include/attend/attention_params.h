@@ -18,8 +18,8 @@ class RingTransport;  // ring.h: how blocks travel between ranks
 // The operators' default is bottom right; sdpa's, like the frameworks', is top left.
 enum class Diagonal : uint8_t { kBottomRight, kTopLeft, kOperatorDefault };
 
-// Which keys a row may see. Every word that is given applies; together they intersect. Index vectors
-// are i32 or i64.
+// Which keys a row may see. Every word that is given applies; together they intersect. Index
+// vectors are i32 or i64.
 struct MaskSpec {
   bool causal = false;  // keep j <= p
   Diagonal diagonal = Diagonal::kOperatorDefault;
@@ -36,7 +36,7 @@ struct MaskSpec {
   TensorView q_segment_ids;   // [batch, seqlen_q] or [total_q]: a row sees its own segment's keys;
   TensorView kv_segment_ids;  // [batch, seqlen_k] or [total_k]; id < 0 sees and is seen by nothing
 
-  // bool, true = keep, right-aligned to [batch, heads, seqlen_q, seqlen_k], each dimension 1 or full
+  // bool, true = keep; right-aligned to [batch, heads, seqlen_q, seqlen_k], each dim 1 or full
   TensorView keep;
   // splash: bool, right-aligned to [batch, heads, q_tiles, k_tiles]; an entry stands for
   // block_mask_q rows x block_mask_k keys

@@ -61,7 +61,7 @@ inline TensorView contiguous(void* data, DType dtype, std::initializer_list<int6
   return contiguous(data, dtype, std::span<const int64_t>(shape.begin(), shape.size()), device);
 }
 
-// The same memory with two dimensions exchanged: [batch, heads, seqlen, dim] seen with seqlen first.
+// The same memory with two dimensions exchanged: [batch, heads, seqlen, dim] as seqlen-first.
 ATTEND_API TensorView transposed(const TensorView& view, int a, int b);
 
 // "f32[2, 17, 4, 64] on native:0".
