@@ -20,9 +20,9 @@ namespace {
   throw Error(ErrorCode::kInvalidArgument, what);
 }
 
-// Whether a word's value is a list of numbers rather than a file.
-bool is_numbers(const std::string& text) {
-  return !text.empty() && text.find_first_not_of("0123456789+-.,; ") == std::string::npos;
+// Whether a word's value names a file rather than a list of numbers.
+bool is_file(const std::string& text) {
+  return text.ends_with(".npy") || text.find(".safetensors") != std::string::npos;
 }
 
 template <class T>
@@ -162,7 +162,7 @@ void load_words(Call& call, const CallFlags& flags, const TensorFile* file,
       continue;
     }
     const std::string& text = given->second;
-    if (!is_numbers(text) || word.kind == WordKind::kValues || word.kind == WordKind::kBroadcast) {
+    if (is_file(text) || word.kind == WordKind::kValues || word.kind == WordKind::kBroadcast) {
       view = call.own(load_ref(text, word.name, as));
       continue;
     }
@@ -200,8 +200,9 @@ Call load_call(const CallFlags& flags, const std::string& prefix) {
     if (!file->named())
       refuse_file(flags.input,
                   "is one tensor, expected a .safetensors file with q, k and v; use --q, --k, --v");
-    call.title = (prefix.empty() ? "" : prefix + " of ") +
-                 std::filesystem::path(flags.input).filename().string();
+    call.title =
+        (prefix.empty() ? "" : prefix.substr(0, prefix.find_last_not_of("._/-") + 1) + " of ") +
+        std::filesystem::path(flags.input).filename().string();
   }
   load_words(call, flags, file ? &*file : nullptr, prefix);
   for (const char* word : {"q", "k", "v"}) {

@@ -80,9 +80,13 @@ std::string words_in_short(const MaskFlags& flags) {
   if (m.diagonal == Diagonal::kTopLeft) list.emplace_back("top_left");
   if (m.window_left >= 0) list.push_back("window_left " + std::to_string(m.window_left));
   if (m.window_right >= 0) list.push_back("window_right " + std::to_string(m.window_right));
-  for (const auto& [word, value] : flags.call.tensors)
-    list.push_back(
-        printable(word + " " + (value.size() > 28 ? value.substr(0, 25) + "..." : value)));
+  for (const Word& word : words()) {
+    const auto given = flags.call.tensors.find(word.name);
+    if (given == flags.call.tensors.end()) continue;
+    const std::string& value = given->second;
+    list.push_back(printable(std::string(word.name) + " " +
+                             (value.size() > 28 ? value.substr(0, 25) + "..." : value)));
+  }
   return list.empty() ? "no mask" : join(list);
 }
 

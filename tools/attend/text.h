@@ -10,7 +10,7 @@ namespace attend::cli {
 std::string number(double value, int digits = 3);  // "%.3g"
 std::string shape_text(const TensorView& view);    // "f32[4, 30, 12, 32]"
 std::string join(const std::vector<std::string>& words, const char* between = ", ");
-// Bytes that a terminal would obey or that are not printable become '?': names come from files.
+// Bytes that a terminal would obey, and those that are no UTF-8, become '?': names come from files.
 std::string printable(const std::string& text);
 // The lines of a message as one line.
 std::string one_line(const std::string& text);

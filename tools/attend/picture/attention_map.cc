@@ -95,13 +95,13 @@ std::string attention_map_svg(const AttentionMap& map) {
   canvas.text(x, above - 10, "weight", 12, Anchor::kStart, kFaint);
   for (int n = 0; n <= 4; ++n) {
     canvas.rect(x + 17, above + bar_h * n / 4 - 0.5, 4, 1, kFaint);
-    canvas.text(x + 24, above + bar_h * n / 4 + 4, number(top * (4 - n) / 4), 11, Anchor::kStart,
+    canvas.text(x + 24, above + bar_h * n / 4 + 4, number(top * (4 - n) / 4, 2), 11, Anchor::kStart,
                 kInk);
   }
   if (hidden) {
     canvas.rect(x, above + bar_h + 20, 16, 16, kHidden);
     canvas.frame(x, above + bar_h + 20, 16, 16, kFrame);
-    canvas.text(x + 24, above + bar_h + 32, "0", 11, Anchor::kStart, kInk);
+    canvas.text(x + 24, above + bar_h + 32, "exactly 0", 11, Anchor::kStart, kInk);
   }
   return canvas.finish();
 }
