@@ -29,7 +29,8 @@ class Checker {
              const char* why = "") const {
     if (std::find(want.begin(), want.end(), t.dtype) != want.end()) return;
     std::string names;
-    for (DType d : want) names += (names.empty() ? "" : " or ") + std::string(name(d));
+    for (DType d : want)
+      if (names != name(d)) names += (names.empty() ? "" : " or ") + std::string(name(d));
     throw_invalid(where_,
                   std::string(arg) + " dtype is " + name(t.dtype) + ", expected " + names + why);
   }
