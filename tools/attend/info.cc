@@ -5,6 +5,7 @@
 #include <fstream>
 #include <set>
 #include <string_view>
+#include <tuple>
 
 #include "attend/parallel.h"
 #include "attend/registry.h"
@@ -71,7 +72,11 @@ std::string spaced(std::string list) {  // "a,b" as "a, b"
 }
 
 // The same on every machine: built-in rows, no word about whether they run here.
-void print_markdown(const std::vector<Row>& rows) {
+void print_markdown(std::vector<Row> rows) {
+  // By name: some priorities follow the machine.
+  std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
+    return std::tie(a.op, a.device, a.name) < std::tie(b.op, b.device, b.name);
+  });
   std::puts("| operator | also known as | native | cuda | rocm |\n|---|---|---|---|---|");
   for (int op = 0; op < static_cast<int>(OpId::kCount); ++op) {
     const auto id = static_cast<OpId>(op);
