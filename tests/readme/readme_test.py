@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CLI = os.environ.get("ATTEND_CLI")
 TABLE = re.compile(r"(<!-- attend info --markdown:.*?-->\n\n)(.*?)(\n<!-- end of attend info --markdown -->)", re.DOTALL)
 PAGES = ("README.md", "CONTRIBUTING.md")
-KERNEL = re.compile(r"[a-z]\w*/(native|cuda|rocm)/\w+$")
+KERNEL = re.compile(r"(?!backends/)[a-z]\w*/(native|cuda|rocm)/\w+$")
 NOT_IN_THE_TREE = re.compile(r"(build|out|attend)/")  # built, written, or <attend/...> as a user includes it
 
 
