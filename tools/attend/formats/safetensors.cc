@@ -47,8 +47,8 @@ constexpr uint64_t kLongestHeader = 100'000'000;  // as the format's own library
 json parse(const std::string& path, const std::string& header) {
   std::set<std::string> names, fields;
   const auto watch = [&](int depth, json::parse_event_t event, json& value) {
-    if (depth > 2 &&
-        (event == json::parse_event_t::object_start || event == json::parse_event_t::array_start))
+    if ((event == json::parse_event_t::object_start && depth > 1) ||
+        (event == json::parse_event_t::array_start && depth > 2))
       refuse_file(path, "header is nested too deep for safetensors");
     if (event == json::parse_event_t::object_start && depth == 1) fields.clear();
     if (event == json::parse_event_t::key) {

@@ -92,7 +92,7 @@ class Run(Case):
         self.refused("run", "flash", two, "--device", "toaster", text="expected native, cuda")
         self.refused("run", "flash", two, text="ATTEND_DEVICE is 'toaster'", env={"ATTEND_DEVICE": "toaster"})
         self.refused("run", "flash", two, "--causal", "--block-size", 4, text="block_size is 4")
-        self.refused("run", "flash", two, "--q-start", "1,x", text="q_start")
+        self.refused("run", "flash", two, "--q-start", "1,x", text="q_start holds 'x'")
         self.refused("run", "flash", two, "--q-start", "1,,2", text="q_start holds ''")
         self.refused("run", "flash", two, "--q-start", "99999999999999999999", text="q_start holds")
         self.refused("run", "flash", two, "--q-start", "1,2", text="q_start dim 0 is 2, expected 1")
@@ -143,6 +143,11 @@ class Check(Case):
         if "flash/native/avx2" in done.stdout:
             self.assertRegex(done.stdout, r"flash/native/avx2 +refused: .+")
         self.attend("check", self.two_tokens(), "--kernel", "flash/native/none", status=1)
+
+    def test_a_call_of_one_operator(self):
+        done = self.attend("check", self.two_tokens(), "--dropout-p", 0.5, "--seed", 7, "--no-deterministic").stdout
+        self.assertRegex(done, r"vanilla/native/eigen .* ok")
+        self.assertRegex(done, r"flash.* refused: ")
 
 
 class Mask(Case):
