@@ -208,13 +208,16 @@ def table(result):
         torch = [s for n, s in r["sides"].items() if n.startswith("torch")]
         pair = lambda best, median, digits: f"{best:.{digits}f} ({median:.{digits}f})"
         share = share_of_peak(r, result["peaks"])
-        lines.append(" | ".join([f"| {r['case']}", r["dtype"], str(r["threads"]),
+        mark = "" if min(s["undisturbed_samples"] for s in r["sides"].values()) >= 3 else " *"
+        lines.append(" | ".join([f"| {r['case']}{mark}", r["dtype"], str(r["threads"]),
                                  pair(r["sides"]["attend"]["gflops_best"], r["sides"]["attend"]["gflops_median"], 1),
                                  f"{share:.0%}" if share else "", pair(max(s["gflops_best"] for s in torch), max(s["gflops_median"] for s in torch), 1),
                                  pair(r["ratio_best"], r["ratio_median"], 2),
                                  pair(r["ratio_heads_first_best"], r["ratio_heads_first_median"], 2) + " |"]))
     ran = sorted({s["ran"] for r in result["rows"] for n, s in r["sides"].items() if n.startswith("attend")})
-    return "\n".join(lines + ["", "attend ran " + ", ".join(ran) + "."]) + "\n"
+    lines += ["", "attend ran " + ", ".join(ran) + ".",
+              "\\* some side never had the CPUs to itself in three samples: its figures say little of an idle machine."]
+    return "\n".join(lines + ["", result["note"]] if result.get("note") else lines) + "\n"
 
 
 def stem(result, folder):
@@ -239,6 +242,7 @@ def main():
     parser.add_argument("--samples", type=int, default=7)
     parser.add_argument("--most", type=int, default=21)
     parser.add_argument("--machine", help="the machine's name in the results; default: what the CPU calls itself")
+    parser.add_argument("--note", help="a sentence for the end of the table")
     parser.add_argument("--out", help="folder for <date>-<machine>.json and .md, in which rows of the same day stay until measured "
                         "again; default: the table alone is printed")
     parser.add_argument("--torch-side", action="store_true", help=argparse.SUPPRESS)
@@ -253,7 +257,7 @@ def main():
     cpu = next(iter(peaks.values()))["cpu"]
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=pathlib.Path(__file__).parent, capture_output=True, text=True)
     result = {"machine": args.machine or cpu, "cpu": cpu, "cpus": os.cpu_count(), "date": datetime.date.today().isoformat(),
-              "load": [round(os.getloadavg()[0], 1)] * 2, "peaks": peaks, "rows": rows}
+              "load": [round(os.getloadavg()[0], 1)] * 2, "peaks": peaks, "rows": rows, "note": args.note}
     if args.out and pathlib.Path(f"{stem(result, args.out)}.json").exists():
         old = json.loads(pathlib.Path(f"{stem(result, args.out)}.json").read_text())
         rows += old["rows"]
