@@ -1,12 +1,15 @@
 #pragma once
+#include <memory>
 #include <string>
-#include <vector>
 
 #include "tools/attend/picture/canvas.h"
 
+struct _cairo;
+struct _cairo_surface;
+
 namespace attend::cli {
 
-// Pixels, two for each unit; text in a bitmap font of 5 x 7.
+// Pixels, two for each unit, by cairo.
 class RasterCanvas final : public Canvas {
  public:
   RasterCanvas(double width, double height);
@@ -15,15 +18,13 @@ class RasterCanvas final : public Canvas {
             Color color) override;
   void upward_text(double x, double y, const std::string& words, double size, Color color) override;
   double text_width(const std::string& words, double size) const override;
+  // The picture as a PNG file.
+  //   errors   kOutOfMemory if cairo had none for the pixels
   std::string png() const;
 
  private:
-  void block(int x, int y, int w, int h, Color fill);
-  int width_, height_;
-  std::vector<Color> pixels_;
+  std::unique_ptr<_cairo_surface, void (*)(_cairo_surface*)> surface_;
+  std::unique_ptr<_cairo, void (*)(_cairo*)> cairo_;
 };
-
-// A PNG of 8-bit RGB pixels, row by row (png.cc).
-std::string encode_png(int width, int height, const std::vector<Color>& pixels);
 
 }  // namespace attend::cli

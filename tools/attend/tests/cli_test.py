@@ -1,5 +1,6 @@
 """What the command line does with good calls and with wrong words."""
 
+import collections
 import json
 import struct
 import unittest
@@ -185,12 +186,28 @@ class Mask(Case):
             size = struct.unpack(">I", raw[at : at + 4])[0]
             kind, data = raw[at + 4 : at + 8], raw[at + 8 : at + 8 + size]
             self.assertEqual(struct.unpack(">I", raw[at + 8 + size : at + 12 + size])[0], zlib.crc32(kind + data))
-            chunks[kind] = data
+            chunks[kind] = chunks.get(kind, b"") + data
             at += 12 + size
         width, height = struct.unpack(">II", chunks[b"IHDR"][:8])
-        rows = zlib.decompress(chunks[b"IDAT"])
-        self.assertEqual(len(rows), height * (3 * width + 1))
-        self.assertIn(bytes((49, 104, 170)), rows)  # the colour of a visible pair
+        colors = self.png_colors(zlib.decompress(chunks[b"IDAT"]), width, height)
+        visible = sum(colors[color] for color in colors if color == (49, 104, 170))
+        hidden = sum(colors[color] for color in colors if color == (236, 239, 243))
+        self.assertTrue(visible > 0, "no pixel has the colour of a visible pair")
+        self.assertAlmostEqual(visible / (visible + hidden), 45 / 81, delta=0.05)  # 45 of 9 x 9 pairs, less the dots on them
+
+    def png_colors(self, raw, width, height):
+        """How many pixels of a decompressed 8-bit RGB PNG have which colour (PNG specification, 9: filters)."""
+        self.assertEqual(len(raw), height * (3 * width + 1))
+        above, colors = bytearray(3 * width), collections.Counter()
+        for y in range(height):
+            kind, row = raw[y * (3 * width + 1)], bytearray(raw[y * (3 * width + 1) + 1 :][: 3 * width])
+            for x in range(3 * width):
+                left, up, corner = (row[x - 3] if x > 2 else 0), above[x], (above[x - 3] if x > 2 else 0)
+                nearest = min((left, up, corner), key=lambda v: abs(left + up - corner - v))  # Paeth; ties in order
+                row[x] = (row[x] + (0, left, up, (left + up) // 2, nearest)[kind]) & 255
+            colors.update(zip(row[0::3], row[1::3], row[2::3]))
+            above = row
+        return colors
 
     def test_refusals(self):
         self.refused("mask", text="--seqlen-q")
