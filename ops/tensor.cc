@@ -123,8 +123,14 @@ void free_on_device(void* context) {
 }
 
 uint64_t view_bytes(const TensorView& view, const char* where) {
-  int64_t bytes = 0;
-  if (__builtin_mul_overflow(view.num_elements(), size_bytes(view.dtype), &bytes))
+  int64_t bytes = size_bytes(view.dtype);
+  bool overflow = false, none = false;
+  for (int i = 0; i < view.rank; ++i) {
+    none |= view.dim(i) == 0;
+    overflow |= __builtin_mul_overflow(bytes, view.dim(i), &bytes);
+  }
+  if (none) return 0;
+  if (overflow)
     throw Error(ErrorCode::kInvalidArgument,
                 std::string(where) + ": shape has more bytes than 64 bits count, expected fewer");
   return static_cast<uint64_t>(bytes);
