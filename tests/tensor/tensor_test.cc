@@ -11,8 +11,8 @@
 #include "tests/dispatch/call.h"
 
 // A size that no machine has is asked for below; the sanitizers' allocators are to answer with null, as malloc does.
-extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
-extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
+extern "C" ATTEND_API const char* __asan_default_options() { return "allocator_may_return_null=1"; }
+extern "C" ATTEND_API const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
 
 namespace attend {
 namespace {

@@ -14,7 +14,7 @@
 #include "tests/dispatch/call.h"
 
 // The thread sanitizer ends a child that starts threads after a fork unless told that this is meant.
-extern "C" const char* __tsan_default_options() { return "die_after_fork=0"; }
+extern "C" ATTEND_API const char* __tsan_default_options() { return "die_after_fork=0"; }
 
 namespace attend {
 namespace {
