@@ -34,21 +34,6 @@ const char* name(DeviceType type) noexcept {
   return "unknown";
 }
 
-int64_t size_bytes(DType dtype) noexcept {
-  switch (dtype) {
-    case DType::kI64: return 8;
-    case DType::kF32:
-    case DType::kI32: return 4;
-    case DType::kF16:
-    case DType::kBF16: return 2;
-    case DType::kF8E4M3:
-    case DType::kF8E5M2:
-    case DType::kI8:
-    case DType::kBool: return 1;
-  }
-  return 0;
-}
-
 std::string to_string(Device device) {
   return std::string(name(device.type)) + ":" + std::to_string(device.index);
 }

@@ -86,8 +86,13 @@ class RowTile {
   }
 
  private:
-  int64_t position(int64_t row) const { return (first_ + row) / group_; }
-  int64_t head(int64_t row) const { return kv_head_ * group_ + (first_ + row) % group_; }
+  // Without a group there is nothing to divide, which short calls would feel.
+  int64_t position(int64_t row) const {
+    return group_ == 1 ? first_ + row : (first_ + row) / group_;
+  }
+  int64_t head(int64_t row) const {
+    return group_ == 1 ? kv_head_ : kv_head_ * group_ + (first_ + row) % group_;
+  }
 
   void start() {
     const RowsView q = rows_of(c_.a.q, s_.b, s_.q_first);
@@ -306,14 +311,17 @@ struct FlashRow {
 void add_flash(Registry& registry) {
   registry.add(FlashRow<Isa::kPortable, kPortableOps>::entry(
       "flash/native/portable",
-      "f32 f16 bf16, dense and ragged, every mask and score word, lse; any CPU", 0));
+      "f32 f16 bf16; dense, ragged; every mask and score word; lse; any CPU", 0));
 #if defined(__x86_64__)
-  registry.add(
-      FlashRow<Isa::kAvx2, kAvx2Ops>::entry("flash/native/avx2", "as portable, AVX2 and FMA", 10));
-  registry.add(
-      FlashRow<Isa::kAvx512, kAvx512Ops>::entry("flash/native/avx512", "as portable, AVX-512", 20));
+  registry.add(FlashRow<Isa::kAvx2, kAvx2Ops>::entry(
+      "flash/native/avx2",
+      "f32 f16 bf16; dense, ragged; every mask and score word; lse; AVX2 with FMA", 10));
+  registry.add(FlashRow<Isa::kAvx512, kAvx512Ops>::entry(
+      "flash/native/avx512", "f32 f16 bf16; dense, ragged; every mask and score word; lse; AVX-512",
+      20));
   registry.add(FlashRow<Isa::kAvx512Bf16, kAvx512Bf16Ops>::entry(
-      "flash/native/avx512_bf16", "bf16, otherwise as portable, AVX-512 BF16 dot products",
+      "flash/native/avx512_bf16",
+      "bf16; dense, ragged; every mask and score word; lse; AVX-512 BF16 dot products",
       bf16_dot_products_pay() ? 30 : 15));
 #endif
 }

@@ -54,7 +54,7 @@ struct Worker {
       if (base != nullptr) pointer = reinterpret_cast<T*>(base + at);
       at += static_cast<uint64_t>(round_up(count * static_cast<int64_t>(sizeof(T)), 64));
     };
-    part(q, z.rows * z.head_words);
+    part(q, z.rows * z.head_words + kPackOverrun);
     part(k, z.keys * z.head_words);
     part(v, z.keys * z.v_dims);
     part(s, int64_t{z.rows} * kScoreStride);

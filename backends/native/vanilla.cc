@@ -238,8 +238,8 @@ uint64_t workspace_bytes(const AttentionArgs& a, const AttentionParams& p, int32
 
 void add_vanilla(Registry& registry) {
   registry.add(AttentionKernel{OpId::kVanilla, DeviceType::kNative, "vanilla/native/eigen",
-                               "f32 f16 bf16, dense and ragged, every mask and score word, "
-                               "dropout, weights, scores, lse; any CPU",
+                               "f32 f16 bf16; dense, ragged; every mask and score word; dropout, "
+                               "weights, scores, lse; any CPU",
                                0, always, supports, workspace_bytes, run});
 }
 

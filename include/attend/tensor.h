@@ -24,8 +24,23 @@ struct Device {
 
 ATTEND_API const char* name(DType dtype) noexcept;      // "f32", "bf16", "f8_e4m3", ...
 ATTEND_API const char* name(DeviceType type) noexcept;  // "native", "cuda", "rocm"
-ATTEND_API int64_t size_bytes(DType dtype) noexcept;    // of one element
 ATTEND_API std::string to_string(Device device);        // "cuda:1"
+
+// Of one element; 0 for a value that DType does not name.
+constexpr int64_t size_bytes(DType dtype) noexcept {
+  switch (dtype) {
+    case DType::kI64: return 8;
+    case DType::kF32:
+    case DType::kI32: return 4;
+    case DType::kF16:
+    case DType::kBF16: return 2;
+    case DType::kF8E4M3:
+    case DType::kF8E5M2:
+    case DType::kI8:
+    case DType::kBool: return 1;
+  }
+  return 0;
+}
 
 inline constexpr int kMaxRank = 5;
 

@@ -174,9 +174,11 @@ struct F32Words {
 // --------------------------------------------------------------------------------------------------------
 
 // Rows into groups of `width`: [group][word][row of the group]. The rows of a group past the last
-// are zeros.
+// are zeros. A line narrower than a vector is stored as a whole vector all the same: what runs over
+// is the next line's, which comes later, or the kPackOverrun floats after the last.
 template <class Words, int width>
 void pack_transposed(const RowPointers& from, int32_t rows, int32_t dim, float* to) {
+  static_assert(width <= kLanes ? kLanes - width <= kPackOverrun : width % kLanes == 0);
   const int words = (dim + Words::kValues - 1) / Words::kValues;
   for (int first = 0; first < rows; first += width, to += static_cast<int64_t>(words) * width)
     for (int w = 0; w < words; w += kLanes)
@@ -189,15 +191,7 @@ void pack_transposed(const RowPointers& from, int32_t rows, int32_t dim, float* 
         }
         transpose(square);
         const int n = words - w < kLanes ? words - w : kLanes;
-        const int m = width - r0 < kLanes ? width - r0 : kLanes;
-        for (int i = 0; i < n; ++i) {
-          float* line = to + static_cast<int64_t>(w + i) * width + r0;
-          if (m == kLanes) {
-            store(line, square[i]);
-          } else {
-            __builtin_memcpy(line, &square[i], static_cast<std::size_t>(m) * 4);
-          }
-        }
+        for (int i = 0; i < n; ++i) store(to + static_cast<int64_t>(w + i) * width + r0, square[i]);
       }
 }
 

@@ -28,6 +28,7 @@ struct RowPointers {
 inline constexpr int kMaxKeys = 256;                // keys of one tile, at most
 inline constexpr int kScoreStride = kMaxKeys + 16;  // no power of two: rows share no cache set
 inline constexpr int kMaxPanels = 32;
+inline constexpr int kPackOverrun = 16;  // floats that pack_q may write beyond its last row
 
 struct Tile {
   const float* q;
