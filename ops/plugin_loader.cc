@@ -64,8 +64,9 @@ void add_plugins_of(const fs::path& folder, std::vector<std::string>& found) {
 std::vector<std::string> find_plugins() {
   std::vector<std::string> found;
   Dl_info self{};
+  std::error_code ignored;  // a working directory that is gone leaves the path as it is
   if (dladdr(reinterpret_cast<const void*>(&find_plugins), &self) != 0 && self.dli_fname != nullptr)
-    add_plugins_of(fs::absolute(self.dli_fname).parent_path(), found);
+    add_plugins_of(fs::absolute(self.dli_fname, ignored).parent_path(), found);
   if (const char* folders = std::getenv("ATTEND_BACKEND_PATH"); folders != nullptr) {
     const std::string list = folders;
     for (size_t at = 0; at <= list.size();) {

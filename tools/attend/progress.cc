@@ -9,38 +9,42 @@
 
 namespace attend::cli {
 
-using std::chrono::steady_clock;
-
 Progress::Progress(std::string what, int64_t steps, bool always)
-    : what_(std::move(what)),
-      steps_(steps),
-      terminal_(isatty(STDERR_FILENO) == 1),
-      always_(always),
-      begin_(steady_clock::now()),
-      last_(begin_) {}
-
-Progress::~Progress() { clear(); }
-
-void Progress::step(const std::string& now) {
-  ++done_;
-  const auto time = steady_clock::now();
-  const auto since = [&](steady_clock::time_point then) {
-    return std::chrono::duration<double>(time - then).count();
-  };
-  if (since(begin_) < 2 || since(last_) < (terminal_ ? 0.1 : 2.0)) return;
-  if (!terminal_ && !always_) return;
-  last_ = time;
-  clear();
-  std::fprintf(stderr, "%s: %lld of %lld, %.0f s, %s%s", what_.c_str(),
-               static_cast<long long>(done_), static_cast<long long>(steps_), since(begin_),
-               printable(now).c_str(), terminal_ ? "" : "\n");
-  std::fflush(stderr);
-  shown_ = terminal_;
+    : what_(std::move(what)), steps_(steps), terminal_(isatty(STDERR_FILENO) == 1) {
+  if (terminal_ || always) ticker_ = std::thread([this] { tick(); });
 }
 
-void Progress::clear() {
+Progress::~Progress() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+  if (ticker_.joinable()) ticker_.join();
   if (shown_) std::fputs("\r\033[K", stderr);
-  shown_ = false;
+}
+
+void Progress::step(const std::string& now) {
+  const std::lock_guard lock(mutex_);
+  ++done_;
+  now_ = now;
+}
+
+void Progress::tick() {
+  using namespace std::chrono_literals;
+  std::unique_lock lock(mutex_);
+  for (auto next = begin_ + 2s; !wake_.wait_until(lock, next, [&] { return stop_; });
+       next += terminal_ ? 500ms : 2000ms)
+    show();
+}
+
+void Progress::show() {
+  const std::chrono::duration<double> since = std::chrono::steady_clock::now() - begin_;
+  std::fprintf(stderr, "%s%s: %lld of %lld, %.0f s, %s%s", terminal_ ? "\r\033[K" : "",
+               what_.c_str(), static_cast<long long>(done_), static_cast<long long>(steps_),
+               since.count(), printable(now_).c_str(), terminal_ ? "" : "\n");
+  std::fflush(stderr);
+  shown_ = terminal_;
 }
 
 }  // namespace attend::cli

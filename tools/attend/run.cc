@@ -13,6 +13,7 @@
 #include "tools/attend/elapsed.h"
 #include "tools/attend/formats/output_file.h"
 #include "tools/attend/picture/attention_map.h"
+#include "tools/attend/progress.h"
 #include "tools/attend/text.h"
 
 namespace attend::cli {
@@ -140,9 +141,18 @@ void run(const RunFlags& flags, const Shared& shared) {
   std::optional<OutputFile> map;
   if (!flags.weights_svg.empty()) map.emplace(flags.weights_svg);
 
-  RunResult result = call_once();
+  RunResult result;
   Timing timing;
-  if (flags.repeat > 0) timing = measure([&] { result = call_once(); }, 1.0, flags.repeat);
+  Progress progress("attend run", 1 + std::max(flags.repeat, 0), shared.progress);
+  progress.step(name(id));
+  result = call_once();
+  if (flags.repeat > 0)
+    timing = measure(
+        [&] {
+          progress.step(name(id));
+          result = call_once();
+        },
+        1.0, flags.repeat);
   bring_back(there, call);
 
   std::map<std::string, std::string> metadata = {{"kernel", result.kernel}, {"operator", name(id)}};
