@@ -1,11 +1,11 @@
 // The arithmetic of one tile, written once and compiled for each instruction set: the including
 // file defines ATTEND_ISA (a namespace of its own) and kRowStep, and includes the vector vocabulary
-// (kLanes, VF, VI, vmax, f16). Vectors are the compiler's: + - * compare and ?: mean what they mean
-// for numbers, lane by lane.
+// (kLanes, VF, VI, vmax, max_of, sum_of, f16). Vectors are the compiler's: + - * compare and ?: mean
+// what they mean for numbers, lane by lane.
 //
 //   scores      S[row][key] = sum over words of Q[row] * K[key]
 //   softmax     S -> weights, row by row: scale, softcap, bias, alibi, mask, running maximum, exp
-//   accumulate  O[row][dim] = O[row][dim] * factor[row] + sum over keys of S[row][key] * V[key][dim]
+//   accumulate  O[row][dim] = O[row][dim] * factor[row] + sum over keys of S[row][key] V[key][dim]
 //
 // Both products are one loop, `multiply`, over register tiles of kRowStep rows x 2 vectors: a word
 // of the left operand is broadcast, a pair of vectors of the right is loaded, and every loaded
@@ -39,21 +39,6 @@ inline VI lane_numbers() {
   for (int i = 0; i < kLanes; ++i) v[i] = i;
   return v;
 }
-inline float sum_lanes(VF v) {
-  float part[kLanes];
-  store(part, v);
-  for (int half = kLanes / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) part[i] += part[i + half];
-  return part[0];
-}
-inline float max_lanes(VF v) {
-  float part[kLanes];
-  store(part, v);
-  for (int half = kLanes / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) part[i] = part[i] > part[i + half] ? part[i] : part[i + half];
-  return part[0];
-}
-
 // 2^x for x <= 0 and a little above; exactly 0 below -126, where f32 turns subnormal; NaN stays
 // NaN. x = n + r with |r| <= 1/2, a degree-6 polynomial in r, 1 ulp. The magic number leaves n +
 // 127 in the low bits of the sum, ready to be shifted into an exponent.
@@ -92,7 +77,6 @@ inline VF tanh(VF x) {
 }
 
 // ---- values in and out of memory
-// ------------------------------------------------------------------------------------
 
 inline VF load_elem(const void* p, Elem elem) {
   if (elem == Elem::kF32) return load(static_cast<const float*>(p));
@@ -147,7 +131,6 @@ inline void transpose(VF (&r)[kLanes]) {
 }
 
 // ---- how values fill words
-// ------------------------------------------------------------------------------------------
 
 // One f32 a word, whatever the element type in memory.
 struct F32Words {
@@ -171,7 +154,6 @@ struct F32Words {
 };
 
 // ---- packing
-// --------------------------------------------------------------------------------------------------------
 
 // Rows into groups of `width`: [group][word][row of the group]. The rows of a group past the last
 // are zeros. A line narrower than a vector is stored as a whole vector all the same: what runs over
@@ -220,7 +202,6 @@ void pack_v(const RowPointers& from, int32_t keys, int32_t dim, const int32_t* s
 }
 
 // ---- products
-// -------------------------------------------------------------------------------------------------------
 
 // acc[r][0..1] += sum over w < words of left[r * row_stride + w * word_stride] * right[w][0..1].
 template <class Words, int rows>
@@ -317,7 +298,6 @@ void accumulate(const Tile& t) {
 }
 
 // ---- softmax
-// --------------------------------------------------------------------------------------------------------
 
 // Steps 1 to 4 of AttentionParams for kLanes keys from `key` on.
 inline VF modify(const Tile& t, const TileRow& row, VF s, int32_t key) {
@@ -354,7 +334,7 @@ inline VF modify(const Tile& t, const TileRow& row, VF s, int32_t key) {
 template <class Words, bool prepared>
 inline void weigh_row(const Tile& t, int32_t r, int32_t begin, int32_t end, VF top) {
   float* s = t.s + static_cast<int64_t>(r) * kScoreStride;
-  const float m_old = t.m[r], tile_max = max_lanes(top);
+  const float m_old = t.m[r], tile_max = max_of(top);
   const float m = m_old > tile_max ? m_old : tile_max;
   // Weights are 2^(s * scale - base) with both factors in units of log 2, which saves a product a
   // score.
@@ -370,7 +350,7 @@ inline void weigh_row(const Tile& t, int32_t r, int32_t begin, int32_t end, VF t
   }
   const float factor = m == m_old ? 1.0f : exp_nonpositive(splat(m_old - m))[0];
   t.m[r] = m;
-  t.l[r] = t.l[r] * factor + sum_lanes(sum0 + sum1);
+  t.l[r] = t.l[r] * factor + sum_of(sum0 + sum1);
   t.factor[r] = factor;
 }
 

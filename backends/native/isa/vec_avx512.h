@@ -10,6 +10,8 @@ typedef float VF __attribute__((vector_size(64), may_alias));
 typedef int32_t VI __attribute__((vector_size(64), may_alias));
 
 inline VF vmax(VF a, VF b) { return _mm512_max_ps(a, b); }
+inline float max_of(VF v) { return _mm512_reduce_max_ps(v); }
+inline float sum_of(VF v) { return _mm512_reduce_add_ps(v); }
 inline VF load_f16(const void* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
 }

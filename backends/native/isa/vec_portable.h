@@ -14,6 +14,12 @@ typedef int32_t VI __attribute__((vector_size(16), may_alias));
 
 inline VF vmax(VF a, VF b) { return a > b ? a : b; }  // b where either is NaN
 
+inline float max_of(VF v) {
+  const float low = v[0] > v[1] ? v[0] : v[1], high = v[2] > v[3] ? v[2] : v[3];
+  return low > high ? low : high;
+}
+inline float sum_of(VF v) { return (v[0] + v[1]) + (v[2] + v[3]); }
+
 inline VF load_f16(const void* p) {
   uint16_t x[kLanes];
   __builtin_memcpy(x, p, sizeof x);
