@@ -1,7 +1,7 @@
 // The arithmetic of one tile, written once and compiled for each instruction set: the including
 // file defines ATTEND_ISA (a namespace of its own) and kRowStep, and includes the vector vocabulary
-// (kLanes, VF, VI, vmax, max_of, sum_of, f16). Vectors are the compiler's: + - * compare and ?: mean
-// what they mean for numbers, lane by lane.
+// (kLanes, VF, VI, vmax, max_of, sum_of, f16). Vectors are the compiler's: + - * compare and ?:
+// mean what they mean for numbers, lane by lane.
 //
 //   scores      S[row][key] = sum over words of Q[row] * K[key]
 //   softmax     S -> weights, row by row: scale, softcap, bias, alibi, mask, running maximum, exp
