@@ -124,6 +124,15 @@ class Readme(unittest.TestCase):
             for name in set(re.findall(r"ATTEND_[A-Z_]+[A-Z]", text(page))) - {"ATTEND_NAME"}:
                 self.assertIn(name, everything, f"{page} names {name}")
 
+    def test_figures_are_those_of_the_results(self):
+        block = re.search(r"<!-- figures: (\S+\.json), checked.*?-->\n(.*?)<!-- end of figures -->", text("README.md"), re.DOTALL)
+        measured = {(row["case"], row["dtype"], row["threads"]): row["ratio_best"] for row in json.loads(text(block[1]))["rows"]}
+        rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in block[2].strip().splitlines()[2:]]
+        self.assertEqual({row[0] for row in rows}, {case for case, _, _ in measured})
+        columns = [(dtype, threads) for dtype in ("fp32", "bf16") for threads in (1, 2)]
+        for case, *ratios in rows:
+            self.assertEqual(ratios, [f"{measured[(case, *column)]:.2f}" for column in columns], case)
+
     def test_inner_loop_is_two_hops_away(self):
         links = re.findall(r"\]\((backends/\S+\.cc)\)", text("README.md"))
         self.assertEqual(links, ["backends/native/flash.cc"])
