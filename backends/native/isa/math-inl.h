@@ -25,10 +25,11 @@ inline VI lane_numbers() {
   return v;
 }
 
-// 2^x for x <= 0 and a little above; exactly 0 below -126, where f32 turns subnormal; NaN stays
-// NaN. x = n + r with |r| <= 1/2, a degree-6 polynomial in r, 1 ulp. The magic number leaves n +
-// 127 in the low bits of the sum, ready to be shifted into an exponent.
+// 2^x for x <= 0 and a little above; exactly 0 below -126.5, where f32 turns subnormal; NaN stays
+// NaN. x = n + r with |r| <= 1/2, a degree-6 polynomial in r, 1 ulp. The magic number leaves
+// n + 127 in the low bits of the sum, ready to be shifted into an exponent; n = -127 makes a zero.
 inline VF exp2_nonpositive(VF x) {
+  x = vmax(splat(-127.0f), x);  // in this order NaN comes through
   const VF magic = splat(0x1.8p23f + 127.0f);
   const VF t = x + magic;
   const VF r = x - (t - magic);
@@ -39,8 +40,7 @@ inline VF exp2_nonpositive(VF x) {
   p = p * r + 2.402265221e-1f;
   p = p * r + 6.931472421e-1f;
   p = p * r + 1.0f;
-  const VF y = p * from_bits(bits(t) << 23);
-  return x < -126.0f ? VF{} : y;
+  return p * from_bits(bits(t) << 23);
 }
 
 inline VF exp_nonpositive(VF x) { return exp2_nonpositive(x * kLog2E); }
