@@ -9,6 +9,8 @@
 #include <numeric>
 
 #include "tests/support/element.h"
+#include "tests/support/memory.h"
+#include "tests/support/noise.h"
 #include "tests/support/oracle.h"
 
 namespace attend::testing {
@@ -19,102 +21,11 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr size_t kGuardBytes = 256;
 constexpr std::byte kGuard{0xA5};
 
-uint64_t hash(uint64_t a, uint64_t b) {  // splitmix64 of the two
-  uint64_t z = a * 0xD1B54A32D192ED03 + b + 0x9E3779B97F4A7C15;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-  return z ^ (z >> 31);
-}
-
-uint64_t hash_of(const std::string& text, uint64_t seed) {
-  for (char letter : text) seed = hash(seed, static_cast<uint8_t>(letter));
-  return seed;
-}
-
-// Mean 0, variance 1, bell-shaped: the sum of four uniform values.
-float normal(uint64_t bits) {
-  const auto sum = static_cast<int32_t>((bits & 0xffff) + (bits >> 16 & 0xffff) +
-                                        (bits >> 32 & 0xffff) + (bits >> 48));
-  return static_cast<float>(sum - 2 * 65535) * (1.7320508f / 65536);
-}
-
 void store_fast(DType dtype, std::byte* address, float value) {
   if (dtype == DType::kF32)
     std::memcpy(address, &value, 4);
   else
     store(dtype, address, value);
-}
-
-// Memory of exactly this many bytes, so that an address sanitizer sees the first byte beyond;
-// 64-byte aligned.
-class Block {
- public:
-  explicit Block(size_t bytes) : bytes_(bytes) {
-    if (bytes > 0 && posix_memalign(&data_, 64, bytes) != 0) throw std::bad_alloc();
-  }
-  ~Block() { std::free(data_); }
-  Block(const Block&) = delete;
-  Block& operator=(const Block&) = delete;
-  std::byte* data() const { return static_cast<std::byte*>(data_); }
-  size_t size() const { return bytes_; }
-
- private:
-  void* data_ = nullptr;
-  size_t bytes_;
-};
-
-// Where a tensor's elements lie: strides and the memory they need, in elements.
-struct Placement {
-  std::vector<int64_t> stride;
-  int64_t base = 0, elements = 0;
-};
-
-// position and head are the dimensions of rows and of heads, -1 if there are none.
-Placement place(const std::vector<int64_t>& shape, Strides strides, int position, int head,
-                bool may_broadcast) {
-  const auto rank = static_cast<int>(shape.size());
-  std::vector<int> order(shape.size());  // outermost first
-  std::iota(order.begin(), order.end(), 0);
-  if (strides == Strides::kHeadsFirst && head > position && position >= 0) {
-    std::swap(order[static_cast<size_t>(position)], order[static_cast<size_t>(head)]);
-  }
-  Placement p;
-  p.stride.assign(shape.size(), 0);
-  int64_t step = strides == Strides::kLastStep2 ? 2 : 1;
-  for (int n = rank - 1; n >= 0; --n) {
-    const auto dim = static_cast<size_t>(order[static_cast<size_t>(n)]);
-    const bool shared = strides == Strides::kBroadcast && may_broadcast &&
-                        static_cast<int>(dim) != position && static_cast<int>(dim) != rank - 1;
-    if (shared) continue;
-    p.stride[dim] = step;
-    step *= std::max<int64_t>(shape[dim], 1);
-    if (n == rank - 1 && strides == Strides::kOddBase) step += 5;
-  }
-  if (strides == Strides::kOddBase) p.base = 1;
-  int64_t last = 0;
-  for (int dim = 0; dim < rank; ++dim) {
-    const auto d = static_cast<size_t>(dim);
-    const int64_t reach = p.stride[d] * std::max<int64_t>(shape[d] - 1, 0);
-    last += reach;
-    if (strides == Strides::kNegative && (dim == position || dim == rank - 1)) {
-      p.stride[d] = -p.stride[d];
-      p.base += reach;
-    }
-  }
-  const bool empty = std::any_of(shape.begin(), shape.end(), [](int64_t n) { return n == 0; });
-  p.elements = empty ? 0 : last + 1 + (strides == Strides::kOddBase ? 1 : 0);
-  return p;
-}
-
-TensorView view_of(std::byte* data, DType dtype, const std::vector<int64_t>& shape,
-                   const Placement& p) {
-  TensorView view;
-  view.data = p.elements == 0 ? nullptr : data + p.base * size_bytes(dtype);
-  view.rank = static_cast<int32_t>(shape.size());
-  view.dtype = dtype;
-  std::copy(shape.begin(), shape.end(), view.shape.begin());
-  std::copy(p.stride.begin(), p.stride.end(), view.stride.begin());
-  return view;
 }
 
 }  // namespace
@@ -215,27 +126,6 @@ std::vector<int64_t> cumulative(const std::vector<int64_t>& lengths) {
   std::vector<int64_t> sums = {0};
   for (int64_t n : lengths) sums.push_back(sums.back() + n);
   return sums;
-}
-
-// Stores NaN where live(index...) is false for every logical place of that memory.
-template <class Live>
-void poison(const TensorView& view, const Block& block, const Live& live) {
-  const int64_t bytes = size_bytes(view.dtype);
-  std::vector<bool> used(block.size() / static_cast<size_t>(bytes), false);
-  std::array<int64_t, kMaxRank> at{};
-  for (int64_t n = 0; n < view.num_elements(); ++n) {
-    int64_t rest = n, offset = 0;
-    for (int d = view.rank - 1; d >= 0; --d) {
-      at[static_cast<size_t>(d)] = rest % view.dim(d);
-      rest /= view.dim(d);
-      offset += at[static_cast<size_t>(d)] * view.step(d);
-    }
-    const auto* address = static_cast<const std::byte*>(view.data) + offset * bytes;
-    if (live(at)) used[static_cast<size_t>((address - block.data()) / bytes)] = true;
-  }
-  for (size_t n = 0; n < used.size(); ++n) {
-    if (!used[n]) store(view.dtype, block.data() + static_cast<int64_t>(n) * bytes, kNaN);
-  }
 }
 
 }  // namespace
