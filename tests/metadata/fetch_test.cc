@@ -9,6 +9,7 @@
 
 #include "attend/error.h"
 #include "attend/metadata.h"
+#include "tests/support/thrown.h"
 
 namespace attend {
 
@@ -23,19 +24,8 @@ struct OtherMetadata : AttnMetadata {
 
 namespace {
 
-struct Thrown {
-  ErrorCode code = ErrorCode::kOk;
-  std::string what;
-};
-template <class F>
-Thrown thrown(F&& f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return {e.code(), e.what()};
-  }
-  return {};
-}
+using testing::Thrown;
+using testing::thrown;
 
 const AttnMetadata* current() {
   try {
