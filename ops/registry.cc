@@ -84,15 +84,29 @@ std::span<const MergeKernel> Registry::merge_kernels(DeviceType device) const {
   return state_->merge.get(OpId::kMerge, device);
 }
 
-const AttentionKernel& Registry::select(OpId op, const AttentionArgs& args,
-                                        const AttentionParams& params, const Device& device) const {
-  const auto rows = attention_kernels(op, device.type);
+template <>
+std::span<const AttentionKernel> Registry::kernels(OpId op, DeviceType device) const {
+  return attention_kernels(op, device);
+}
+template <>
+std::span<const GdnKernel> Registry::kernels(OpId, DeviceType device) const {
+  return gdn_kernels(device);
+}
+template <>
+std::span<const MergeKernel> Registry::kernels(OpId, DeviceType device) const {
+  return merge_kernels(device);
+}
+
+template <class Args, class Params>
+const KernelEntry<Args, Params>& Registry::select(OpId op, const Args& args, const Params& params,
+                                                  const Device& device) const {
+  const auto rows = kernels<Args, Params>(op, device.type);
   // Before any row is asked: a row need not know how many devices there are.
   const BackendTable* table =
       device.type == DeviceType::kNative ? nullptr : state_->table(device.type);
   if (table != nullptr && (device.index < 0 || device.index >= table->device_count()))
     throw_no_device(op, *table, device);
-  for (const AttentionKernel& row : rows)
+  for (const auto& row : rows)
     if (row.supports(args, params, device)) return row;
 
   if (rows.empty() && table == nullptr && device.type != DeviceType::kNative)
@@ -102,19 +116,30 @@ const AttentionKernel& Registry::select(OpId op, const AttentionArgs& args,
                                              " kernel of this operator is built");
   std::string why =
       std::string(name(op)) + ": no " + name(device.type) + " kernel takes this call:";
-  for (const AttentionKernel& row : rows)
+  for (const auto& row : rows)
     why += std::string("\n  ") + row.name + ": " + to_string(row.supports(args, params, device));
   throw Error(ErrorCode::kUnsupported, why);
 }
 
-std::vector<KernelAnswer> Registry::explain(OpId op, const AttentionArgs& args,
-                                            const AttentionParams& params,
+template <class Args, class Params>
+std::vector<KernelAnswer> Registry::explain(OpId op, const Args& args, const Params& params,
                                             const Device& device) const {
   std::vector<KernelAnswer> answers;
-  for (const AttentionKernel& row : attention_kernels(op, device.type))
+  for (const auto& row : kernels<Args, Params>(op, device.type))
     answers.push_back({row.name, row.supports(args, params, device)});
   return answers;
 }
+
+// The three kinds of rows that there are.
+#define ATTEND_ROWS_OF(Args, Params)                                                          \
+  template ATTEND_API const KernelEntry<Args, Params>& Registry::select(                      \
+      OpId, const Args&, const Params&, const Device&) const;                                 \
+  template ATTEND_API std::vector<KernelAnswer> Registry::explain(                            \
+      OpId, const Args&, const Params&, const Device&) const;
+ATTEND_ROWS_OF(AttentionArgs, AttentionParams)
+ATTEND_ROWS_OF(GdnArgs, GdnParams)
+ATTEND_ROWS_OF(MergeArgs, MergeParams)
+#undef ATTEND_ROWS_OF
 
 void Registry::load_backend(const std::string& path) {
   const BackendTable& table = open_plugin(path);

@@ -52,14 +52,20 @@ class ATTEND_API Registry {
   std::span<const GdnKernel> gdn_kernels(DeviceType device) const;
   std::span<const MergeKernel> merge_kernels(DeviceType device) const;
 
+  // The rows of (op, device) that take these arguments.
+  template <class Args, class Params>
+  std::span<const KernelEntry<Args, Params>> kernels(OpId op, DeviceType device) const;
+
   // The first row that takes the call.
   //   errors   kUnsupported with every row asked and its reason; kBackendUnavailable without rows
-  const AttentionKernel& select(OpId op, const AttentionArgs& args, const AttentionParams& params,
-                                const Device& device) const;
+  template <class Args, class Params>
+  const KernelEntry<Args, Params>& select(OpId op, const Args& args, const Params& params,
+                                          const Device& device) const;
 
   // What every row of (op, device) answers for this call.
-  std::vector<KernelAnswer> explain(OpId op, const AttentionArgs& args,
-                                    const AttentionParams& params, const Device& device) const;
+  template <class Args, class Params>
+  std::vector<KernelAnswer> explain(OpId op, const Args& args, const Params& params,
+                                    const Device& device) const;
 
   // Loads a shared object that exports attend_backend_v1 and adds its rows. It stays loaded for the
   // process.
