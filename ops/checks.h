@@ -1,5 +1,8 @@
 #pragma once
+#include <array>
+#include <cstddef>
 #include <initializer_list>
+#include <span>
 #include <string>
 
 #include "attend/kernel.h"
@@ -15,9 +18,10 @@ enum class Role : uint8_t { kInput, kOutput };
 // Every tensor of a call: f(argument name, view, role). Absent ones included.
 template <class F>
 void for_each_tensor(const AttentionArgs& a, const AttentionParams& p, F&& f) {
+  const Role cache = a.seq.slot_mapping ? Role::kOutput : Role::kInput;
   f("q", a.q, Role::kInput);
-  f("k", a.k, Role::kInput);
-  f("v", a.v, Role::kInput);
+  f("k", a.k, cache);
+  f("v", a.v, cache);
   f("out", a.out, Role::kOutput);
   f("lse", a.lse, Role::kOutput);
   f("weights", a.weights, Role::kOutput);
@@ -55,20 +59,67 @@ void for_each_tensor(const AttentionArgs& a, const AttentionParams& p, F&& f) {
 [[noreturn]] void throw_invalid(const char* where, const std::string& what);
 [[noreturn]] void throw_unsupported(const char* where, const std::string& what);
 
-// Every given tensor lies on `device` and can be addressed: sizes fit 64 bits, data is there and
-// aligned.
-void check_tensors(const char* where, Device device, const AttentionArgs&, const AttentionParams&);
+struct NamedTensor {
+  const char* name = "";
+  const TensorView* view = nullptr;
+  Role role = Role::kInput;
+};
+
+// The tensors of one call that are there; collects what for_each_tensor shows, of any operator.
+class GivenTensors {
+ public:
+  void operator()(const char* name, const TensorView& t, Role role) {
+    if (t) list_[count_++] = {name, &t, role};
+  }
+  std::span<const NamedTensor> list() const { return {list_.data(), count_}; }
+
+ private:
+  std::array<NamedTensor, 48> list_;
+  size_t count_ = 0;
+};
+
+// Every tensor lies on `device` and can be addressed: sizes fit 64 bits, data is there and aligned.
+void check_tensors(const char* where, Device device, std::span<const NamedTensor>);
+// No output shares an element with an input, another output or itself.
+void check_overlap(const char* where, std::span<const NamedTensor>);
+
+// The same for a call whose arguments have a for_each_tensor.
+template <class Args, class Params>
+void check_tensors(const char* where, Device device, const Args& a, const Params& p) {
+  GivenTensors given;
+  for_each_tensor(a, p, given);
+  check_tensors(where, device, given.list());
+}
+template <class Args, class Params>
+void check_overlap(const char* where, const Args& a, const Params& p) {
+  GivenTensors given;
+  for_each_tensor(a, p, given);
+  check_overlap(where, given.list());
+}
+// Values may be the first elements of the keys (MLA), also where both are stored.
+void check_overlap(const char* where, const AttentionArgs&, const AttentionParams&);
 // Scalars and words that need or exclude one another.
 void check_words(const char* where, const AttentionParams&);
 // Words of contract 1 to 5 that other operators take; nothing that is given may be ignored.
 void refuse_words_of_others(const char* where, const AttentionArgs&, const AttentionParams&,
                             std::initializer_list<const char*> taken);
-// Ranks, dimensions and dtypes of dense and ragged calls.
-void check_shapes(const char* where, const AttentionArgs&, const AttentionParams&);
+// What k and v are: rows beside q's, a cache with an element type of its own, or pages of one.
+enum class KeyForm : uint8_t { kRows, kCache, kPages };
+// Ranks, dimensions and dtypes.
+void check_shapes(const char* where, const AttentionArgs&, const AttentionParams&,
+                  KeyForm = KeyForm::kRows);
+class Checker;  // check/checker.h
+void check_keys(const Checker&, const AttentionArgs&, KeyForm);
+void check_descale(const Checker&, const char* arg, const TensorView& descale,
+                   const TensorView& cache, int64_t batch);
+// head_dim and v_dim up to 256; wide: to 512, and 576 with 512.
+void check_dims(const char* where, const AttentionArgs&, bool wide);
+// Weights, scores and dropout, which only operators that hold whole score rows have.
+void refuse_materialised(const char* where, const AttentionArgs&, const AttentionParams&);
+// diagonal = top_left, where rows stand at the end of a cache.
+void refuse_top_left(const char* where, const AttentionParams&);
 // Contents of index tensors; native only.
 void check_indices(const char* where, const AttentionArgs&, const AttentionParams&);
-// No output shares an element with an input, another output or itself.
-void check_overlap(const char* where, const AttentionArgs&, const AttentionParams&);
 
 // The largest sequence of a call, which full dimensions of ragged masks have.
 struct MaxLengths {

@@ -131,10 +131,10 @@ std::vector<KernelAnswer> Registry::explain(OpId op, const Args& args, const Par
 }
 
 // The three kinds of rows that there are.
-#define ATTEND_ROWS_OF(Args, Params)                                                          \
-  template ATTEND_API const KernelEntry<Args, Params>& Registry::select(                      \
-      OpId, const Args&, const Params&, const Device&) const;                                 \
-  template ATTEND_API std::vector<KernelAnswer> Registry::explain(                            \
+#define ATTEND_ROWS_OF(Args, Params)                                     \
+  template ATTEND_API const KernelEntry<Args, Params>& Registry::select( \
+      OpId, const Args&, const Params&, const Device&) const;            \
+  template ATTEND_API std::vector<KernelAnswer> Registry::explain(       \
       OpId, const Args&, const Params&, const Device&) const;
 ATTEND_ROWS_OF(AttentionArgs, AttentionParams)
 ATTEND_ROWS_OF(GdnArgs, GdnParams)

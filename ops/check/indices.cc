@@ -1,6 +1,7 @@
+#include "ops/check/indices.h"
+
 #include <string>
 
-#include "ops/checks.h"
 #include "ops/common/layout.h"
 
 namespace attend {
@@ -9,13 +10,38 @@ namespace {
 // Positions further away than this would overflow sums of positions; no sequence is that long.
 constexpr int64_t kFarthest = int64_t{1} << 48;
 
-std::string at(const char* arg, int64_t i) {
-  return std::string(arg) + "[" + std::to_string(i) + "]";
+void check_value(const char* where, const char* arg, const TensorView& t, int64_t b, int64_t most,
+                 const char* why) {
+  if (!t) return;
+  if (const int64_t n = index_at(t, b); n < 0 || n > most)
+    out_of_range(where, at(arg, b) + " is " + std::to_string(n) + ", expected 0 to " +
+                            std::to_string(most) + ", " + why);
 }
 
-[[noreturn]] void out_of_range(const char* where, const std::string& what) {
-  throw Error(ErrorCode::kOutOfRange, std::string(where) + ": " + what);
+void check_bound(const char* where, const char* arg, int64_t max, int64_t length,
+                 const char* what) {
+  if (max > 0 && max < length)
+    out_of_range(where, std::string(arg) + " is " + std::to_string(max) + ", expected at least " +
+                            what + " " + std::to_string(length));
 }
+
+// Where the rows of k and v are, which are not pages.
+void check_key_rows(const char* where, const AttentionArgs& a, int64_t batch) {
+  const SeqLayout& s = a.seq;
+  if (s.cu_seqlens_k)
+    check_cumulative(where, "cu_seqlens_k", s.cu_seqlens_k, a.k.dim(0), s.max_seqlen_k);
+  else
+    check_bound(where, "max_seqlen_k", s.max_seqlen_k, a.k.dim(1), "seqlen");
+  for (int64_t b = 0; b < batch; ++b) {
+    const int64_t rows =
+        s.cu_seqlens_k ? index_at(s.cu_seqlens_k, b + 1) - index_at(s.cu_seqlens_k, b) : a.k.dim(1);
+    check_value(where, "seqused_k", s.seqused_k, b, rows, "the rows of its sequence");
+    check_value(where, "start", s.start, b, rows, "the rows of k");
+    check_value(where, "end", s.end, b, rows, "the rows of k");
+  }
+}
+
+}  // namespace
 
 void check_cumulative(const char* where, const char* arg, const TensorView& cu, int64_t total,
                       int64_t max) {
@@ -37,37 +63,23 @@ void check_cumulative(const char* where, const char* arg, const TensorView& cu, 
   }
 }
 
-}  // namespace
-
 void check_indices(const char* where, const AttentionArgs& a, const AttentionParams& p) {
+  if (!a.q) return check_slots(where, a);
   const SeqLayout& s = a.seq;
-  const CallShape shape = call_shape(a);
-  if (s.cu_seqlens_q) {
+  const int64_t batch = call_shape(a).batch;
+  if (s.cu_seqlens_q)
     check_cumulative(where, "cu_seqlens_q", s.cu_seqlens_q, a.q.dim(0), s.max_seqlen_q);
-    check_cumulative(where, "cu_seqlens_k", s.cu_seqlens_k, a.k.dim(0), s.max_seqlen_k);
-  } else {
-    const auto bound = [&](const char* arg, int64_t max, int64_t length) {
-      if (max > 0 && max < length)
-        out_of_range(where, std::string(arg) + " is " + std::to_string(max) +
-                                ", expected at least seqlen " + std::to_string(length));
-    };
-    bound("max_seqlen_q", s.max_seqlen_q, a.q.dim(1));
-    bound("max_seqlen_k", s.max_seqlen_k, a.k.dim(1));
+  else
+    check_bound(where, "max_seqlen_q", s.max_seqlen_q, a.q.dim(1), "seqlen");
+  for (int64_t b = 0; b < batch; ++b) {
+    const int64_t rows =
+        s.cu_seqlens_q ? index_at(s.cu_seqlens_q, b + 1) - index_at(s.cu_seqlens_q, b) : a.q.dim(1);
+    check_value(where, "seqused_q", s.seqused_q, b, rows, "the rows of its sequence");
   }
-  const auto used = [&](const char* arg, const TensorView& t, const TensorView& cu, int64_t dense) {
-    if (!t) return;
-    for (int64_t b = 0; b < shape.batch; ++b) {
-      const int64_t capacity = cu ? index_at(cu, b + 1) - index_at(cu, b) : dense;
-      if (const int64_t n = index_at(t, b); n < 0 || n > capacity)
-        out_of_range(where, at(arg, b) + " is " + std::to_string(n) + ", expected 0 to " +
-                                std::to_string(capacity) + ", the rows of its sequence");
-    }
-  };
-  used("seqused_q", s.seqused_q, s.cu_seqlens_q, shape.ragged ? 0 : a.q.dim(1));
-  used("seqused_k", s.seqused_k, s.cu_seqlens_k, shape.ragged ? 0 : a.k.dim(1));
+  if (!is_paged(a)) check_key_rows(where, a, batch);
   const auto position = [&](const char* arg, const TensorView& t) {
     if (!t) return;
-    for (int64_t b = 0; b < shape.batch; ++b)
+    for (int64_t b = 0; b < batch; ++b)
       if (const int64_t x = index_at(t, b); x > kFarthest || x < -kFarthest)
         out_of_range(where,
                      at(arg, b) + " is " + std::to_string(x) + ", expected a position within 2^48");
@@ -77,6 +89,7 @@ void check_indices(const char* where, const AttentionArgs& a, const AttentionPar
   position("prefix_lens", p.mask.prefix_lens);
   position("hole_starts", p.mask.hole_starts);
   position("hole_ends", p.mask.hole_ends);
+  if (is_paged(a)) check_pages(where, a, p);
 }
 
 }  // namespace attend

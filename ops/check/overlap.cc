@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ops/checks.h"
+#include "ops/common/layout.h"
 
 namespace attend {
 namespace {
@@ -130,21 +131,18 @@ bool share_an_element(const Extent& out, const Extent& other) {
 
 }  // namespace
 
-void check_overlap(const char* where, const AttentionArgs& a, const AttentionParams& p) {
-  std::array<Extent, 40> given;
-  size_t n = 0, outputs = 0;
-  std::array<size_t, 4> output{};
-  for_each_tensor(a, p, [&](const char* arg, const TensorView& t, Role role) {
-    if (!t || t.num_elements() == 0) return;
-    if (role == Role::kOutput) output[outputs++] = n;
-    given[n++] = extent_of(arg, t, role);
-  });
-  for (size_t o = 0; o < outputs; ++o) {
-    const Extent& out = given[output[o]];
+void check_overlap(const char* where, std::span<const NamedTensor> tensors) {
+  std::vector<Extent> given;
+  given.reserve(tensors.size());
+  for (const NamedTensor& t : tensors)
+    if (t.view->num_elements() > 0) given.push_back(extent_of(t.name, *t.view, t.role));
+  for (size_t o = 0; o < given.size(); ++o) {
+    const Extent& out = given[o];
+    if (out.role != Role::kOutput) continue;
     check_distinct(where, out);
-    for (size_t i = 0; i < n; ++i) {
+    for (size_t i = 0; i < given.size(); ++i) {
       const Extent& other = given[i];
-      const bool seen = other.role == Role::kOutput && i <= output[o];
+      const bool seen = other.role == Role::kOutput && i <= o;
       if (!seen && share_an_element(out, other))
         throw_invalid(where, std::string(out.arg) + " memory overlaps " + other.arg +
                                  ", expected memory of its own");
@@ -152,48 +150,15 @@ void check_overlap(const char* where, const AttentionArgs& a, const AttentionPar
   }
 }
 
-void check_tensors(const char* where, Device device, const AttentionArgs& a,
-                   const AttentionParams& p) {
-  for_each_tensor(a, p, [&](const char* arg, const TensorView& t, Role) {
-    if (!t) return;
-    if (t.device != device)
-      throw_invalid(where, std::string(arg) + " is on " + to_string(t.device) + ", expected " +
-                               to_string(device) + " like all tensors of the call");
-    if (t.rank < 0 || t.rank > kMaxRank)
-      throw_invalid(where, std::string(arg) + " rank is " + std::to_string(t.rank) +
-                               ", expected at most " + std::to_string(kMaxRank));
-    if (size_bytes(t.dtype) == 0)
-      throw_invalid(where, std::string(arg) + " dtype is " +
-                               std::to_string(static_cast<int>(t.dtype)) +
-                               ", expected one that DType names");
-    int64_t bytes = size_bytes(t.dtype), far = 0;
-    bool overflow = false, empty = false;
-    for (int i = 0; i < t.rank; ++i) {
-      if (t.dim(i) < 0)
-        throw_invalid(where, std::string(arg) + " dim " + std::to_string(i) + " is " +
-                                 std::to_string(t.dim(i)) + ", expected 0 or more");
-      int64_t reach = 0;
-      empty |= t.dim(i) == 0;
-      overflow |= __builtin_mul_overflow(bytes, t.dim(i), &bytes);
-      overflow |= __builtin_mul_overflow(t.step(i), t.dim(i), &reach);
-      overflow |= reach == INT64_MIN ||
-                  __builtin_mul_overflow(std::abs(reach), size_bytes(t.dtype), &reach);
-      overflow |= __builtin_add_overflow(far, reach, &far);
-    }
-    if (empty) return;  // no elements: nothing is addressed
-    if (overflow)
-      throw_invalid(
-          where,
-          std::string(arg) +
-              " shape and strides reach beyond 64 bits, expected sizes that memory can hold");
-    if (t.data == nullptr)
-      throw_invalid(where, std::string(arg) + " data is null, expected memory for " +
-                               std::to_string(t.num_elements()) + " elements");
-    if (reinterpret_cast<uintptr_t>(t.data) % static_cast<uintptr_t>(size_bytes(t.dtype)) != 0)
-      throw_invalid(where, std::string(arg) + " address is not a multiple of " +
-                               std::to_string(size_bytes(t.dtype)) +
-                               ", expected the alignment of an element");
+void check_overlap(const char* where, const AttentionArgs& a, const AttentionParams& p) {
+  GivenTensors given;
+  for_each_tensor(a, p, [&](const char* name, const TensorView& t, Role role) {
+    // Values that are the first elements of the keys are stored with them.
+    const bool in_k =
+        &t == &a.v && role == Role::kOutput && is_prefix(a.v, a.k) && is_prefix(a.v_new, a.k_new);
+    if (!in_k) given(name, t, role);
   });
+  check_overlap(where, given.list());
 }
 
 }  // namespace attend

@@ -87,9 +87,15 @@ void refuse_words_of_others(const char* where, const AttentionArgs& a, const Att
         throw_unsupported(where, std::string(arg) + " is given, expected it only with " + owner +
                                      "; use that operator");
   });
+  if (std::any_of(taken.begin(), taken.end(),
+                  [](const char* w) { return std::string_view(w) == "ring_transport"; }))
+    return;
   if (p.ring_transport != nullptr)
     throw_unsupported(where,
                       "ring_transport is given, expected it only with ring; use that operator");
+  if (p.ring_placement != RingPlacement::kContiguous)
+    throw_unsupported(where,
+                      "ring_placement is zigzag, expected it only with ring; use that operator");
 }
 
 void check_words(const char* where, const AttentionParams& p) {

@@ -3,21 +3,26 @@
 #include <cstdint>
 
 #include "attend/kernel.h"
+#include "ops/common/index.h"
 #include "ops/common/mask.h"
+#include "ops/common/pages.h"
 
 // Where the rows of one sequence are and what its mask means: the reading of a call that every
 // native kernel shares. Arguments have passed the operator's checks, so that nothing here can fail.
 namespace attend {
 
-// Element i of an i32 or i64 vector.
-inline int64_t index_at(const TensorView& t, int64_t i) {
-  const int64_t at = i * t.stride[0];
-  return t.dtype == DType::kI32 ? static_cast<const int32_t*>(t.data)[at]
-                                : static_cast<const int64_t*>(t.data)[at];
-}
-
 inline std::byte* element(const TensorView& t, int64_t offset) {
   return static_cast<std::byte*>(t.data) + offset * size_bytes(t.dtype);
+}
+
+// Whether `part` is the first elements of the rows of `whole`, as MLA's values are of its keys.
+inline bool is_prefix(const TensorView& part, const TensorView& whole) {
+  if (part.data != whole.data || part.rank != whole.rank || part.dtype != whole.dtype) return false;
+  for (int i = 0; i < part.rank; ++i)
+    if (part.step(i) != whole.step(i) ||
+        (i + 1 < part.rank ? part.dim(i) != whole.dim(i) : part.dim(i) > whole.dim(i)))
+      return false;
+  return true;
 }
 
 // The rows of one sequence in one tensor: row i of head h starts at base + i * row + h * head, in
@@ -74,23 +79,35 @@ struct Sequence {
   int64_t b = 0;
   int64_t q_first = 0, q_len = 0;  // ragged: the first row in the packed tensors
   int64_t k_first = 0, k_len = 0;
+  int64_t k_cached = 0;  // of these, in k and v; the rest are the call's own rows
   RowMask mask;
 };
+
+inline void place_keys(const AttentionArgs& a, Sequence& s) {
+  if (is_paged(a)) {
+    const PagedKeys keys = paged_keys(a, s.b);
+    s.k_len = keys.total();
+    s.k_cached = keys.cached;
+    return;
+  }
+  if (a.seq.cu_seqlens_k) {
+    s.k_first = index_at(a.seq.cu_seqlens_k, s.b);
+    s.k_len = index_at(a.seq.cu_seqlens_k, s.b + 1) - s.k_first;
+  } else {
+    s.k_len = a.k.dim(1);
+  }
+  if (a.seq.seqused_k) s.k_len = index_at(a.seq.seqused_k, s.b);
+  if (a.seq.end) s.k_len = index_at(a.seq.end, s.b);
+  if (a.seq.start) s.mask.first_key = index_at(a.seq.start, s.b);
+  s.k_cached = s.k_len;
+}
 
 inline Sequence sequence(const AttentionArgs& a, const AttentionParams& p, int64_t b) {
   Sequence s;
   s.b = b;
-  if (a.seq.cu_seqlens_q) {
-    s.q_first = index_at(a.seq.cu_seqlens_q, b);
-    s.q_len = index_at(a.seq.cu_seqlens_q, b + 1) - s.q_first;
-    s.k_first = index_at(a.seq.cu_seqlens_k, b);
-    s.k_len = index_at(a.seq.cu_seqlens_k, b + 1) - s.k_first;
-  } else {
-    s.q_len = a.q.dim(1);
-    s.k_len = a.k.dim(1);
-  }
-  if (a.seq.seqused_q) s.q_len = index_at(a.seq.seqused_q, b);
-  if (a.seq.seqused_k) s.k_len = index_at(a.seq.seqused_k, b);
+  if (a.seq.cu_seqlens_q) s.q_first = index_at(a.seq.cu_seqlens_q, b);
+  s.q_len = query_rows(a, b);
+  place_keys(a, s);
 
   const MaskSpec& m = p.mask;
   s.mask.seqlen_k = s.k_len;

@@ -15,8 +15,9 @@ struct KeyRange {  // half-open; begin >= end is empty
 enum class TileKind : uint8_t { kSkip, kFull, kPartial };
 
 struct RowMask {
-  int64_t seqlen_k = 0;  // keys in use
-  int64_t d = 0;         // row i stands at position i + d
+  int64_t seqlen_k = 0;   // keys in use
+  int64_t first_key = 0;  // decode: keys before it are hidden
+  int64_t d = 0;          // row i stands at position i + d
   bool causal = false;
   int64_t block_size = 0;  // > 0: block-causal
   int64_t block_origin = 0;
@@ -28,10 +29,10 @@ struct RowMask {
   // The keys of row i, the hole not yet taken out. Neither bound falls as i grows.
   ATTEND_HD KeyRange keys(int64_t i) const {
     const int64_t p = i + d;
-    KeyRange r{0, seqlen_k};
+    KeyRange r{first_key, seqlen_k};
     if (causal || block_size > 0) clip_end(r, rule_end(p));
     if (window_right >= 0) clip_end(r, p + window_right + 1);
-    if (window_left >= 0 && p - window_left > 0) r.begin = p - window_left;
+    if (window_left >= 0 && p - window_left > r.begin) r.begin = p - window_left;
     if (r.begin > seqlen_k) r.begin = seqlen_k;
     if (r.end < 0) r.end = 0;
     return r;

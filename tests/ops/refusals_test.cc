@@ -327,7 +327,7 @@ const Refusal kRefusals[] = {
     {"FlashScores", kFlashOnly, false, [](RefusedCall& c) { c.args.scores = c.scores; }, ErrorCode::kUnsupported,
      "scores are asked for, expected none, as flash never materialises them; use vanilla"},
     {"FlashDropout", kFlashOnly, false, [](RefusedCall& c) { c.params.dropout_p = 0.5f, c.params.deterministic = false, c.params.dropout_seed = 1; }, ErrorCode::kUnsupported,
-     "dropout_p is set and deterministic is off, expected no dropout; use vanilla"},
+     "dropout_p is set and deterministic is off, expected no dropout; use vanilla or ring"},
     {"CuQStart", kBoth, true, [](RefusedCall& c) { c.args.seq.cu_seqlens_q = c.indices({1, 3, 6}); }, ErrorCode::kInvalidArgument,
      "cu_seqlens_q[0] is 1, expected 0"},
     {"CuQFalls", kBoth, true, [](RefusedCall& c) { c.args.seq.cu_seqlens_q = c.indices({0, 5, 4}, DType::kI64); }, ErrorCode::kInvalidArgument,

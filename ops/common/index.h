@@ -1,0 +1,16 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "attend/tensor.h"
+
+namespace attend {
+
+// Element i of an i32 or i64 vector.
+inline int64_t index_at(const TensorView& t, int64_t i) {
+  const int64_t at = i * t.stride[0];
+  return t.dtype == DType::kI32 ? static_cast<const int32_t*>(t.data)[at]
+                                : static_cast<const int64_t*>(t.data)[at];
+}
+
+}  // namespace attend

@@ -1,0 +1,79 @@
+#pragma once
+#include <cstdint>
+
+#include "attend/kernel.h"
+#include "ops/common/index.h"
+
+// Where the keys of a paged call are: in the pages that a table names, then in the call's own rows.
+namespace attend {
+
+inline bool is_paged(const AttentionArgs& a) { return a.seq.block_table || a.seq.kv_indptr; }
+
+// The pages of one sequence, in the order of its keys.
+struct PageTable {
+  TensorView ids;     // rank 1
+  int64_t count = 0;  // entries; of a block_table not all of them are live
+
+  int64_t page(int64_t n) const { return index_at(ids, n); }
+};
+
+inline PageTable page_table(const AttentionArgs& a, int64_t b) {
+  const SeqLayout& s = a.seq;
+  PageTable table{s.block_table ? s.block_table : s.kv_indices, 0};
+  int64_t first = 0;
+  if (s.block_table) {
+    first = b * s.block_table.stride[0];
+    table.ids.rank = 1;
+    table.ids.stride[0] = s.block_table.stride[1];
+    table.count = s.block_table.dim(1);
+  } else {
+    first = index_at(s.kv_indptr, b) * s.kv_indices.stride[0];
+    table.count = index_at(s.kv_indptr, b + 1) - index_at(s.kv_indptr, b);
+  }
+  table.ids.data = static_cast<std::byte*>(table.ids.data) + first * size_bytes(table.ids.dtype);
+  return table;
+}
+
+// Keys that a sequence's table has room for; in CSR form, that it holds.
+inline int64_t table_keys(const AttentionArgs& a, int64_t b) {
+  const SeqLayout& s = a.seq;
+  const int64_t page_size = a.k.dim(1);
+  if (s.block_table) return s.block_table.dim(1) * page_size;
+  const int64_t pages = index_at(s.kv_indptr, b + 1) - index_at(s.kv_indptr, b);
+  return pages == 0 ? 0 : (pages - 1) * page_size + index_at(s.kv_last_page_len, b);
+}
+
+// Rows of q in use.
+inline int64_t query_rows(const AttentionArgs& a, int64_t b) {
+  const SeqLayout& s = a.seq;
+  if (s.seqused_q) return index_at(s.seqused_q, b);
+  return s.cu_seqlens_q ? index_at(s.cu_seqlens_q, b + 1) - index_at(s.cu_seqlens_q, b)
+                        : a.q.dim(1);
+}
+
+// Of a sequence's own rows in k_new, v_new and slot_mapping, counted in tokens.
+inline int64_t first_new_row(const AttentionArgs& a, int64_t b) {
+  return a.seq.cu_seqlens_q ? index_at(a.seq.cu_seqlens_q, b) : b * a.q.dim(1);
+}
+
+// Keys of one sequence: those in the pages, then its own rows.
+struct PagedKeys {
+  int64_t cached = 0, own = 0;
+  int64_t total() const { return sum(cached, own); }
+  // Asked before contents are checked, too: whatever stands there must not overflow.
+  static int64_t sum(int64_t a, int64_t b) {
+    return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+  }
+};
+
+inline PagedKeys paged_keys(const AttentionArgs& a, int64_t b) {
+  const SeqLayout& s = a.seq;
+  if (a.k_new) return {index_at(s.context_lens, b), query_rows(a, b)};
+  if (s.seqused_k) return {index_at(s.seqused_k, b), 0};
+  if (s.cu_seqlens_k) return {index_at(s.cu_seqlens_k, b + 1) - index_at(s.cu_seqlens_k, b), 0};
+  // The rows that stand behind these keys were stored before the call.
+  if (s.context_lens) return {PagedKeys::sum(index_at(s.context_lens, b), query_rows(a, b)), 0};
+  return {table_keys(a, b), 0};
+}
+
+}  // namespace attend
