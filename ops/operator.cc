@@ -1,5 +1,6 @@
 #include "attend/operator.h"
 
+#include <exception>
 #include <string>
 
 #include "ops/checks.h"
@@ -75,14 +76,27 @@ typename Operator<Args, Params>::Prepared Operator<Args, Params>::prepare(
 }
 
 template <class Args, class Params>
+template <class F>
+RunResult Operator<Args, Params>::telling_of_failure(const Params& p, F&& call) const {
+  try {
+    return call();
+  } catch (const std::exception& e) {
+    failed(p, e.what());
+    throw;
+  }
+}
+
+template <class Args, class Params>
 RunResult Operator<Args, Params>::forward_on(DeviceType type, const Args& a, const Params& p,
                                              const ExecContext& context) const {
-  const Prepared call = prepare(door(type), type, a, p, context);
-  const Fallback to = falls_back(a, call.params);
-  const Kernel& row = Registry::global().select(to.op, a, call.params, call.device);
-  RunResult result = run_row(row, a, call.params, call.device, context);
-  result.note = to.why;
-  return result;
+  return telling_of_failure(p, [&] {
+    const Prepared call = prepare(door(type), type, a, p, context);
+    const Fallback to = falls_back(a, call.params);
+    const Kernel& row = Registry::global().select(to.op, a, call.params, call.device);
+    RunResult result = run_row(row, a, call.params, call.device, context);
+    result.note = to.why;
+    return result;
+  });
 }
 
 template <class Args, class Params>
@@ -128,20 +142,22 @@ std::vector<KernelAnswer> Operator<Args, Params>::explain(const Args& a, const P
 template <class Args, class Params>
 RunResult Operator<Args, Params>::run_kernel(std::string_view kernel, const Args& a,
                                              const Params& p, const ExecContext& context) const {
-  const DeviceType type = leader(a).tensor.device.type;
-  const Prepared call = prepare(door(type), type, a, p, context);
-  std::string known;
-  for (const Kernel& row : Registry::global().kernels<Args, Params>(id_, type)) {
-    if (kernel != row.name) {
-      known += (known.empty() ? "" : ", ") + std::string(row.name);
-      continue;
+  return telling_of_failure(p, [&]() -> RunResult {
+    const DeviceType type = leader(a).tensor.device.type;
+    const Prepared call = prepare(door(type), type, a, p, context);
+    std::string known;
+    for (const Kernel& row : Registry::global().kernels<Args, Params>(id_, type)) {
+      if (kernel != row.name) {
+        known += (known.empty() ? "" : ", ") + std::string(row.name);
+        continue;
+      }
+      if (const Status s = row.supports(a, call.params, call.device); !s)
+        throw Error(s.code, std::string(row.name) + ": " + to_string(s));
+      return run_row(row, a, call.params, call.device, context);
     }
-    if (const Status s = row.supports(a, call.params, call.device); !s)
-      throw Error(s.code, std::string(row.name) + ": " + to_string(s));
-    return run_row(row, a, call.params, call.device, context);
-  }
-  throw_invalid(name(id_), "kernel is '" + std::string(kernel) + "', expected one of " +
-                               (known.empty() ? "none" : known));
+    throw_invalid(name(id_), "kernel is '" + std::string(kernel) + "', expected one of " +
+                                 (known.empty() ? "none" : known));
+  });
 }
 
 template class Operator<AttentionArgs, AttentionParams>;

@@ -10,4 +10,5 @@
 #include "attend/operator.h"
 #include "attend/parallel.h"
 #include "attend/registry.h"
+#include "attend/ring.h"
 #include "attend/tensor.h"

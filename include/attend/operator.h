@@ -68,11 +68,15 @@ class ATTEND_API Operator {
   virtual Params checked(const Args&, const Params&, Device) const = 0;
   // Asked after `checked`, with the words that it returned.
   virtual Fallback falls_back(const Args&, const Params&) const { return {id_, ""}; }
+  // Told of what a forward or run_kernel is about to throw, with the words that the caller gave.
+  virtual void failed(const Params&, const char* /*what*/) const noexcept {}
 
  private:
   struct Prepared;
   Prepared prepare(const char* where, DeviceType, const Args&, const Params&,
                    const ExecContext&) const;
+  template <class F>
+  RunResult telling_of_failure(const Params&, F&& call) const;
   OpId id_;
 };
 
@@ -160,6 +164,7 @@ class ATTEND_API RingAttention final : public AttentionOp {
 
  protected:
   void check(const AttentionArgs&, const AttentionParams&) const override;
+  void failed(const AttentionParams&, const char* what) const noexcept override;
 };
 
 // Stores k_new and v_new in the pages k and v at slot_mapping: the same dtype copies bits; into fp8

@@ -1,11 +1,61 @@
+#include "attend/ring.h"
+
+#include <string>
+
 #include "attend/operator.h"
 #include "ops/checks.h"
+#include "ops/ring/abort.h"
 
 namespace attend {
+namespace {
+
+void check_placement(const AttentionArgs& a, const AttentionParams& p) {
+  if (p.ring_placement != RingPlacement::kContiguous && p.ring_placement != RingPlacement::kZigzag)
+    throw_invalid("ring", "ring_placement is " +
+                              std::to_string(static_cast<int>(p.ring_placement)) +
+                              ", expected contiguous or zigzag");
+  const RingTransport* const ring = p.ring_transport;
+  if (ring == nullptr) {
+    if (p.ring_placement == RingPlacement::kZigzag)
+      throw_invalid("ring",
+                    "ring_placement is zigzag and ring_transport is absent, expected it only with "
+                    "ranks to place rows on; one process holds all rows in their order");
+    return;
+  }
+  if (ring->size() < 1 || ring->rank() < 0 || ring->rank() >= ring->size())
+    throw_invalid("ring", "ring_transport rank is " + std::to_string(ring->rank()) + " of " +
+                              std::to_string(ring->size()) + ", expected 0 to size - 1");
+  if (a.q && !ring->reaches(a.q.device.type))
+    throw_unsupported("ring", std::string("ring_transport does not reach the memory of ") +
+                                  name(a.q.device.type) +
+                                  ", expected one that does; use a transport of that device");
+}
+
+// How many keys the whole sequences have is known once the ranks have met: until then, of a ring's
+// keep and bias only the other dimensions can be checked.
+TensorView without_keys(TensorView t) {
+  if (t.rank > 0) t.shape[static_cast<size_t>(t.rank - 1)] = 1;
+  return t;
+}
+
+}  // namespace
 
 void RingAttention::check(const AttentionArgs& a, const AttentionParams& p) const {
-  refuse_words_of_others("ring", a, p, {});
-  check_shapes("ring", a, p);
+  refuse_words_of_others("ring", a, p, {"ring_transport"});
+  check_placement(a, p);
+  AttentionParams own = p;
+  if (p.ring_transport != nullptr) {
+    own.mask.keep = without_keys(p.mask.keep);
+    own.bias = without_keys(p.bias);
+  }
+  check_shapes("ring", a, own);
+  check_dims("ring", a, true);
+  own.dropout_p = 0.0f;  // which ring has, unlike the other operators without whole score rows
+  refuse_materialised("ring", a, own);
+}
+
+void RingAttention::failed(const AttentionParams& p, const char* what) const noexcept {
+  if (p.ring_transport != nullptr) abort_ring(*p.ring_transport, what);
 }
 
 }  // namespace attend
