@@ -6,7 +6,7 @@
 
 #include "attend/tensor.h"
 
-// One element at a time between f32 and the 16-bit types, rounding to nearest even. The vector
+// One element at a time between f32 and the narrower types, rounding to nearest even. The vector
 // forms are in isa/.
 namespace attend::native {
 
@@ -48,6 +48,51 @@ inline uint16_t f32_to_f16(float x) {
   return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
 }
 
+// fp8 as the OCP tables have it: e4m3 without infinities (0x7f is NaN, 448 the largest), e5m2 with
+// them. Encoding saturates, infinities included, to the largest finite value; NaN stays NaN. It
+// takes a double, so that a quotient of two f32 is rounded once.
+inline float f8_e4m3_to_f32(uint8_t x) {
+  const uint32_t sign = static_cast<uint32_t>(x & 0x80u) << 24, magnitude = x & 0x7fu;
+  const float value = magnitude == 0x7fu  ? __builtin_nanf("")
+                      : magnitude < 0x08u ? static_cast<float>(magnitude) * 0x1p-9f
+                                          : std::bit_cast<float>((magnitude << 20) + 0x3c000000u);
+  return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(value));
+}
+
+inline float f8_e5m2_to_f32(uint8_t x) {  // the upper half of an f16
+  return f16_to_f32(static_cast<uint16_t>(x << 8));
+}
+
+// mantissa = bits after the point, bias = of the exponent, largest = code of the largest finite.
+template <int mantissa, int bias, uint8_t largest>
+uint8_t encode_f8(double x) {
+  const uint64_t u = std::bit_cast<uint64_t>(x), magnitude = u & 0x7fffffffffffffffu;
+  const auto sign = static_cast<uint8_t>(u >> 63 << 7);
+  if (magnitude > 0x7ff0000000000000u) return static_cast<uint8_t>(sign | 0x7fu);
+  constexpr int drop = 52 - mantissa;
+  if (magnitude < static_cast<uint64_t>(1024 - bias) << 52) {
+    // Subnormal: a sum whose last place is the smallest step lets the FPU round there.
+    constexpr double steps = static_cast<double>(uint64_t{1} << (53 - bias - mantissa));
+    const double sum = std::bit_cast<double>(magnitude) + steps;
+    return static_cast<uint8_t>(sign | (std::bit_cast<uint64_t>(sum) & 0xffu));
+  }
+  const uint64_t rounded =
+      magnitude + ((uint64_t{1} << (drop - 1)) - 1) + ((magnitude >> drop) & 1u);
+  const uint64_t code = (rounded >> drop) - (static_cast<uint64_t>(1023 - bias) << mantissa);
+  return static_cast<uint8_t>(sign | (code > largest ? largest : code));
+}
+
+inline uint8_t f8_e4m3_from(double x) { return encode_f8<3, 7, 0x7e>(x); }
+inline uint8_t f8_e5m2_from(double x) { return encode_f8<2, 15, 0x7b>(x); }
+
+// Saturates to -128..127; NaN, which int8 does not have, becomes 0.
+inline int8_t i8_from(double x) {
+  if (!(x > -128.0)) return x != x ? int8_t{0} : int8_t{-128};
+  if (x >= 127.0) return 127;
+  const double sum = x + 0x1.8p52;  // rounds to an integer in the last bits
+  return static_cast<int8_t>(std::bit_cast<uint64_t>(sum) & 0xffu);
+}
+
 template <class T>
 T load_as(const std::byte* p) {
   T x;
@@ -55,11 +100,14 @@ T load_as(const std::byte* p) {
   return x;
 }
 
-// An element of q, k, v or a bias.
+// An element of q, k, v, a cache or a bias.
 inline float load(const std::byte* p, DType dtype) {
   switch (dtype) {
     case DType::kF16: return f16_to_f32(load_as<uint16_t>(p));
     case DType::kBF16: return bf16_to_f32(load_as<uint16_t>(p));
+    case DType::kF8E4M3: return f8_e4m3_to_f32(load_as<uint8_t>(p));
+    case DType::kF8E5M2: return f8_e5m2_to_f32(load_as<uint8_t>(p));
+    case DType::kI8: return static_cast<float>(load_as<int8_t>(p));
     default: return load_as<float>(p);
   }
 }
@@ -69,7 +117,39 @@ inline void store(std::byte* p, DType dtype, float x) {
   switch (dtype) {
     case DType::kF16: return put(f32_to_f16(x));
     case DType::kBF16: return put(f32_to_bf16(x));
+    case DType::kF8E4M3: return put(f8_e4m3_from(x));
+    case DType::kF8E5M2: return put(f8_e5m2_from(x));
+    case DType::kI8: return put(i8_from(x));
     default: return put(x);
+  }
+}
+
+// n elements that are `step` apart. Unit steps of the float types have loops of their own, which
+// the compiler turns into vectors.
+inline void load_row(const std::byte* from, int64_t step, DType dtype, int64_t n, float* to) {
+  if (step == 1 && dtype == DType::kF32) {
+    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+  } else if (step == 1 && dtype == DType::kBF16) {
+    for (int64_t i = 0; i < n; ++i) to[i] = bf16_to_f32(load_as<uint16_t>(from + 2 * i));
+  } else if (step == 1 && dtype == DType::kF16) {
+    for (int64_t i = 0; i < n; ++i) to[i] = f16_to_f32(load_as<uint16_t>(from + 2 * i));
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i] = load(from + i * step * size_bytes(dtype), dtype);
+  }
+}
+
+inline void store_row(const float* from, int64_t n, std::byte* to, int64_t step, DType dtype) {
+  const auto put = [to](int64_t i, auto bits) {
+    std::memcpy(to + i * static_cast<int64_t>(sizeof bits), &bits, sizeof bits);
+  };
+  if (step == 1 && dtype == DType::kF32) {
+    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+  } else if (step == 1 && dtype == DType::kBF16) {
+    for (int64_t i = 0; i < n; ++i) put(i, f32_to_bf16(from[i]));
+  } else if (step == 1 && dtype == DType::kF16) {
+    for (int64_t i = 0; i < n; ++i) put(i, f32_to_f16(from[i]));
+  } else {
+    for (int64_t i = 0; i < n; ++i) store(to + i * step * size_bytes(dtype), dtype, from[i]);
   }
 }
 

@@ -7,6 +7,8 @@ void add_kernels(Registry& registry);
 void add_kernels(Registry& registry) {
   add_vanilla(registry);
   add_flash(registry);
+  add_append(registry);
+  add_merge(registry);
 }
 
 }  // namespace attend::native

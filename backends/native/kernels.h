@@ -5,7 +5,9 @@ class Registry;
 namespace native {
 
 // One function an operator: adds its rows.
+void add_append(Registry& registry);
 void add_flash(Registry& registry);
+void add_merge(Registry& registry);
 void add_vanilla(Registry& registry);
 
 }  // namespace native
