@@ -42,7 +42,7 @@ struct Call {
   const AttentionArgs& a;
   const AttentionParams& p;
   CallShape shape;
-  BroadcastView keep, bias, weights, scores;
+  BroadcastView keep, bias, blocks, weights, scores;
   Dropout dropout;
 
   Call(const AttentionArgs& args, const AttentionParams& params)
@@ -51,6 +51,7 @@ struct Call {
         shape(call_shape(args)),
         keep(params.mask.keep),
         bias(params.bias),
+        blocks(params.mask.block_mask),
         weights(args.weights),
         scores(args.scores) {
     if (p.dropout_p <= 0.0f) return;
@@ -59,6 +60,12 @@ struct Call {
     dropout.threshold =
         static_cast<uint64_t>(std::floor(static_cast<double>(p.dropout_p) * 0x1p32));
     dropout.keep_scale = 1.0f / (1.0f - p.dropout_p);
+  }
+
+  // Splash's block mask, whose calls of one row come here.
+  bool block_keeps(int64_t b, int64_t h, int64_t i, int64_t j) const {
+    const MaskSpec& m = p.mask;
+    return blocks.at(b, h, i / m.block_mask_q)[j / m.block_mask_k * blocks.j] != std::byte{0};
   }
 };
 
@@ -146,6 +153,7 @@ class HeadRows {
       bool visible = j >= keys.begin && j < keys.end && !s_.mask.in_hole(j) && bias != -INFINITY;
       if (c_.keep) visible = visible && *(c_.keep.at(s_.b, h_, i) + j * c_.keep.j) != std::byte{0};
       if (segments) visible = visible && q_id >= 0 && index_at(kv_ids, j) == q_id;
+      if (c_.blocks) visible = visible && c_.block_keeps(s_.b, h_, i, j);
       const float s = visible ? mod.biased(w_(r, j), bias, distance) : -INFINITY;
       w_(r, j) = s;
       if (s != -INFINITY) seen_(0, j) = 1.0f;

@@ -46,14 +46,16 @@ class Checker {
   }
 
   // Right-aligned to [batch, heads, seqlen_q, seqlen_k], each dimension 1 or full.
-  void broadcast(const char* arg, const TensorView& t, const int64_t (&full)[4]) const {
-    static constexpr const char* kNames[4] = {"batch", "heads", "seqlen_q", "seqlen_k"};
-    if (t.rank > 4) rank(arg, t, 4, "[batch, heads, seqlen_q, seqlen_k] or less");
+  void broadcast(const char* arg, const TensorView& t, const int64_t (&full)[4],
+                 const char* const (&names)[4] = {"batch", "heads", "seqlen_q", "seqlen_k"}) const {
+    if (t.rank > 4)
+      rank(arg, t, 4,
+           (std::string("[batch, heads, ") + names[2] + ", " + names[3] + "] or less").c_str());
     for (int r = 0; r < t.rank; ++r) {
       const int64_t got = t.dim(-1 - r), want = full[3 - r];
       if (got != 1 && got != want)
         throw_invalid(where_, std::string(arg) + " dim " + str(t.rank - 1 - r) + " is " + str(got) +
-                                  ", expected 1 or " + str(want) + " (" + kNames[3 - r] + ")");
+                                  ", expected 1 or " + str(want) + " (" + names[3 - r] + ")");
     }
   }
 

@@ -24,10 +24,34 @@ inline constexpr int kKeyStep = 2 * kLanes;  // keys, or value dims, of one pack
 
 // ---- values in and out of memory
 
+typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
+typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
+
+// Both kinds of f8 are f16 with bits left out: e5m2 is its upper byte, e4m3 counts exponents from 8
+// less and has NaN (all ones) but no infinity.
+inline VF load_f8(const void* p, bool e5m2) {
+  Bytes b;
+  __builtin_memcpy(&b, p, sizeof b);
+  const Halves h = __builtin_convertvector(b, Halves);
+  const Halves f16 = e5m2 ? h << 8 : (h & 0x80) << 8 | (h & 0x7f) << 7;
+  const VF value = load_f16(&f16);
+  if (e5m2) return value;
+  return (__builtin_convertvector(b, VI) & 0x7f) == 0x7f ? splat(__builtin_nanf(""))
+                                                         : value * 256.0f;
+}
+
+inline VF load_i8(const void* p) {
+  typedef int8_t Chars __attribute__((vector_size(kLanes)));
+  Chars c;
+  __builtin_memcpy(&c, p, sizeof c);
+  return __builtin_convertvector(__builtin_convertvector(c, VI), VF);
+}
+
 inline VF load_elem(const void* p, Elem elem) {
   if (elem == Elem::kF32) return load(static_cast<const float*>(p));
   if (elem == Elem::kF16) return load_f16(p);
-  typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
+  if (elem == Elem::kI8) return load_i8(p);
+  if (elem != Elem::kBF16) return load_f8(p, elem == Elem::kF8E5M2);
   Halves h;
   __builtin_memcpy(&h, p, sizeof h);
   return from_bits(__builtin_convertvector(h, VI) << 16);
@@ -36,7 +60,6 @@ inline VF load_elem(const void* p, Elem elem) {
 inline void store_elem(void* p, VF v, Elem elem) {
   if (elem == Elem::kF32) return store(static_cast<float*>(p), v);
   if (elem == Elem::kF16) return store_f16(p, v);
-  typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
   const VI u = bits(v);
   const VI rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
   const VI value = v == v ? rounded : (u >> 16) | 0x40;
@@ -44,7 +67,9 @@ inline void store_elem(void* p, VF v, Elem elem) {
   __builtin_memcpy(p, &h, sizeof h);
 }
 
-inline int64_t elem_bytes(Elem elem) { return elem == Elem::kF32 ? 4 : 2; }
+inline int64_t elem_bytes(Elem elem) {
+  return elem == Elem::kF32 ? 4 : elem == Elem::kF16 || elem == Elem::kBF16 ? 2 : 1;
+}
 
 // `count` <= kLanes elements from a row, `step` apart, as floats; the rest are zeros.
 inline VF load_some(const void* row, int64_t first, int64_t step, int count, Elem elem) {
@@ -85,7 +110,7 @@ struct F32Words {
   // kLanes words of a row from word `first` on.
   static VF load_words(const RowPointers& from, const void* row, int first, int dim) {
     const int left = dim - first;
-    return load_some(row, first, from.step, left < kLanes ? left : kLanes, from.elem);
+    return load_some(row, first, from.step, left < kLanes ? left : kLanes, from.elem) * from.scale;
   }
   // One word of keys: the values of kLanes dims from `first` on.
   static VF load_key_word(const RowPointers& from, const void* const (&key)[kValues], int first,
@@ -259,7 +284,6 @@ inline VF modify(const Tile& t, const TileRow& row, VF s, int32_t key) {
   // A bias of -inf is a mask: it selects, so that a NaN in K stays behind it.
   if (row.bias != nullptr) visible &= load(row.bias + key) != -kInfinity;
   if (row.keep != nullptr) {
-    typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
     Bytes keep;
     __builtin_memcpy(&keep, row.keep + key, sizeof keep);
     visible &= __builtin_convertvector(keep, VI) != 0;

@@ -9,13 +9,15 @@
 namespace attend::native {
 
 // Element types at this boundary (attend::DType is not included here).
-enum class Elem : uint8_t { kF32, kF16, kBF16 };
+enum class Elem : uint8_t { kF32, kF16, kBF16, kF8E4M3, kF8E5M2, kI8 };
 
-// Rows of q, k or v: row i begins at rows[i], elements `step` apart. A null row is zeros.
+// Rows of q, k or v: row i begins at rows[i], elements `step` apart, each to be multiplied by
+// `scale`. A null row is zeros.
 struct RowPointers {
   const void* const* rows;
   int64_t step;
   Elem elem;
+  float scale;  // 1 where words hold pairs
 };
 
 // One tile: `panels` groups of row_step rows against the keys of one key tile.

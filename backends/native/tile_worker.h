@@ -6,8 +6,9 @@
 
 #include "backends/native/isa/tile_ops.h"
 #include "ops/common/layout.h"
+#include "ops/common/split_plan.h"
 
-// The shapes of flash's tiles, each with its reason, and the memory that one thread works in.
+// The shapes of tiles, each with its reason, and the memory that one thread works in.
 namespace attend::native {
 
 // Tile shapes: Q, K, V, S and O of one tile stay in a second-level cache of 1 MiB. More rows spread
@@ -23,24 +24,41 @@ inline int32_t panels_per_tile(int64_t dim) {
 inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
 inline Elem elem_of(DType dtype) {
-  return dtype == DType::kF16 ? Elem::kF16 : dtype == DType::kBF16 ? Elem::kBF16 : Elem::kF32;
+  switch (dtype) {
+    case DType::kF16: return Elem::kF16;
+    case DType::kBF16: return Elem::kBF16;
+    case DType::kF8E4M3: return Elem::kF8E4M3;
+    case DType::kF8E5M2: return Elem::kF8E5M2;
+    case DType::kI8: return Elem::kI8;
+    default: return Elem::kF32;
+  }
 }
 
 // The sizes of a call that its tiles have in common.
 struct TileSizes {
   int64_t head_words, v_dims;
   int32_t keys, rows;
+  int32_t part_rows;      // rows of a part of split keys (split_plan.h)
+  int64_t staged_floats;  // of a tile of keys that changes its format half-way (key_rows.h)
 
-  TileSizes(const TileOps& ops, const CallShape& s)
+  TileSizes(const TileOps& ops, const AttentionArgs& a, const CallShape& s)
       : head_words((s.head_dim + ops.word_values - 1) / ops.word_values),
         v_dims(round_up(s.v_dim, ops.dim_step)),
         keys(keys_per_tile(std::max(s.head_dim, s.v_dim))),
-        rows(panels_per_tile(std::max(s.head_dim, s.v_dim)) * ops.row_step) {}
+        rows(panels_per_tile(std::max(s.head_dim, s.v_dim)) * ops.row_step),
+        part_rows(static_cast<int32_t>(round_up(kSplitRows, ops.row_step))),
+        staged_floats(a.k_new ? keys * std::max(s.head_dim, s.v_dim) : 0) {}
+};
+
+// The running state of a tile's rows: largest scores, sums of weights, accumulators.
+struct RowState {
+  float *m, *l, *out;
 };
 
 // What one thread works in.
 struct Worker {
-  float *q, *k, *v, *s, *out, *m, *l, *factor, *bias;
+  float *q, *k, *v, *s, *factor, *bias, *staged;
+  RowState state, folded;  // of the keys at hand; of the parts before them
   const void **q_rows, **k_rows, **v_rows;
   int64_t* segments;
   int32_t* seen;
@@ -58,9 +76,16 @@ struct Worker {
     part(k, z.keys * z.head_words);
     part(v, z.keys * z.v_dims);
     part(s, int64_t{z.rows} * kScoreStride);
-    part(out, z.rows * z.v_dims);
-    for (float** row_state : {&m, &l, &factor}) part(*row_state, z.rows);
+    const auto rows_state = [&](RowState& of, int64_t rows) {
+      part(of.out, rows * z.v_dims);
+      part(of.m, rows);
+      part(of.l, rows);
+    };
+    rows_state(state, z.rows);
+    rows_state(folded, z.part_rows);
+    part(factor, z.rows);
     part(bias, z.keys);
+    part(staged, z.staged_floats);
     part(q_rows, z.rows);
     for (const void*** key_rows : {&k_rows, &v_rows}) part(*key_rows, z.keys);
     part(segments, z.keys);
@@ -70,9 +95,9 @@ struct Worker {
   }
 };
 
-inline uint64_t bytes_per_worker(const TileOps& ops, const AttentionArgs& a) {
+inline uint64_t bytes_per_worker(const TileSizes& sizes) {
   Worker worker{};
-  return worker.lay_out(nullptr, TileSizes(ops, call_shape(a)));
+  return worker.lay_out(nullptr, sizes);
 }
 
 }  // namespace attend::native

@@ -1,0 +1,97 @@
+#pragma once
+#include <algorithm>
+
+#include "backends/native/convert.h"
+#include "backends/native/tile_worker.h"
+#include "ops/common/layout.h"
+
+namespace attend::native {
+
+// Descale of one sequence and kv head: a scalar, [kv_heads] or [batch, kv_heads].
+inline float descale_of(const TensorView& t, int64_t b, int64_t kv_head) {
+  if (!t) return 1.0f;
+  const auto* values = static_cast<const float*>(t.data);
+  if (t.rank == 0 || t.num_elements() == 1) return values[0];
+  return t.rank == 1 ? values[kv_head * t.stride[0]]
+                     : values[b * t.stride[0] + kv_head * t.stride[1]];
+}
+
+// Where the keys of one sequence and kv head are, in k or in v: rows side by side, in pages, or
+// among the call's own new rows. A tile of keys is read through pointers to its rows.
+class KeyRows {
+ public:
+  KeyRows(const AttentionArgs& a, const Sequence& s, int64_t kv_head, const TensorView& cache,
+          const TensorView& own, const TensorView& descale)
+      : cached_(s.k_cached), scale_(descale_of(descale, s.b, kv_head)) {
+    if (is_paged(a)) {
+      pages_ = page_table(a, s.b);
+      page_size_ = cache.dim(1);
+      page_bytes_ = cache.stride[0] * size_bytes(cache.dtype);
+      cache_ = {element(cache, kv_head * cache.stride[2]), cache.stride[1], 0, cache.stride[3],
+                cache.dtype};
+    } else {
+      cache_ = rows_of(cache, s.b, s.k_first);
+      cache_.base = cache_.at(0, kv_head);
+    }
+    if (!own) return;
+    own_ = rows_of(own, own.rank == 4 ? s.b : 0, own.rank == 4 ? 0 : first_new_row(a, s.b));
+    own_.base = own_.at(0, kv_head);
+    one_format_ = own_.dtype == cache_.dtype && own_.dim == cache_.dim && scale_ == 1.0f;
+  }
+
+  // Writes the addresses of keys [begin, end) to rows.
+  void locate(int64_t begin, int64_t end, const void** rows) const {
+    const int64_t last_cached = std::min(end, cached_);
+    for (; begin < last_cached && page_size_ > 0;) {
+      const int64_t page = begin / page_size_, offset = begin % page_size_;
+      const int64_t count = std::min(last_cached - begin, page_size_ - offset);
+      const std::byte* base = cache_.base + pages_.page(page) * page_bytes_;
+      for (int64_t n = 0; n < count; ++n)
+        *rows++ = base + (offset + n) * cache_.row * size_bytes(cache_.dtype);
+      begin += count;
+    }
+    for (; begin < last_cached; ++begin) *rows++ = cache_.at(begin, 0);
+    for (; begin < end; ++begin) *rows++ = own_.at(begin - cached_, 0);
+  }
+
+  // The located keys [begin, end) as packing takes them. Where cached and own rows differ in
+  // format, they are brought to one in `staged`, which holds `dim` floats a key.
+  RowPointers pointers(int64_t begin, int64_t end, const void** rows, int64_t dim,
+                       float* staged) const {
+    if (end <= cached_ || one_format_) return {rows, cache_.dim, elem_of(cache_.dtype), scale_};
+    if (begin >= cached_) return {rows, own_.dim, elem_of(own_.dtype), 1.0f};
+    const bool same_type = own_.dtype == cache_.dtype && scale_ == 1.0f;
+    const DType to = same_type ? own_.dtype : DType::kF32;
+    for (int64_t j = begin; j < end; ++j, staged += dim) {
+      const RowsView& from = j < cached_ ? cache_ : own_;
+      const float scale = j < cached_ ? scale_ : 1.0f;
+      const void*& row = rows[j - begin];
+      if (row == nullptr) continue;
+      for (int64_t d = 0; d < dim; ++d)
+        store(reinterpret_cast<std::byte*>(staged) + d * size_bytes(to), to,
+              load(static_cast<const std::byte*>(row) + d * from.dim * size_bytes(from.dtype),
+                   from.dtype) *
+                  scale);
+      row = staged;
+    }
+    return {rows, 1, elem_of(to), 1.0f};
+  }
+
+  // Whether packing needs the staging memory at all.
+  static bool stages(const AttentionArgs& a) { return static_cast<bool>(a.k_new); }
+
+  // Bytes of a row that lie together, 0 where its elements do not.
+  int64_t row_bytes(int64_t dim) const {
+    return cache_.dim == 1 ? dim * size_bytes(cache_.dtype) : 0;
+  }
+
+ private:
+  int64_t cached_ = 0;
+  float scale_ = 1.0f;
+  RowsView cache_, own_;  // of one kv head
+  bool one_format_ = true;
+  PageTable pages_;
+  int64_t page_size_ = 0, page_bytes_ = 0;  // page_size 0 = no pages
+};
+
+}  // namespace attend::native

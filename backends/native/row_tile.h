@@ -1,0 +1,83 @@
+#pragma once
+#include <cstdint>
+
+#include "backends/native/isa/tile_ops.h"
+#include "backends/native/key_rows.h"
+#include "backends/native/key_words.h"
+#include "backends/native/tile_worker.h"
+#include "backends/native/tiles.h"
+#include "ops/common/layout.h"
+
+namespace attend::native {
+
+// One call: what every task reads.
+struct TileCall {
+  const TileOps& ops;
+  const AttentionArgs& a;
+  const AttentionParams& p;
+  const TileUse& use;
+  CallShape shape;
+  TileSizes sizes;
+  int32_t keys;   // of a tile: the plan's, else as many as fit
+  int64_t stack;  // query heads that a tile stacks: a group, or one where heads have plans of
+                  // their own
+
+  TileCall(const TileOps& o, const AttentionArgs& args, const AttentionParams& params,
+           const TileUse& how)
+      : ops(o),
+        a(args),
+        p(params),
+        use(how),
+        shape(call_shape(args)),
+        sizes(o, args, shape),
+        keys(how.plan ? how.plan->shape().keys : sizes.keys),
+        stack(how.plan && how.plan->planes() > 1 ? 1 : shape.group()) {}
+
+  // Stacks of heads in a sequence; the first head of one.
+  int64_t stacks() const { return shape.kv_heads * (shape.group() / stack); }
+};
+
+// One task: a tile of stacked query rows against all keys that they may see.
+class RowTile {
+ public:
+  // Rows [row_begin, row_end) of the stack's heads: row r = (position r / stack, head r % stack).
+  RowTile(const TileCall& call, const Worker& worker, const Sequence& sequence, int64_t stack,
+          int64_t row_begin, int64_t row_end);
+
+  // Keys that some row may see, as far as ranges tell.
+  KeyRange visible() const;
+  // The state of all rows after the keys of a range, from nothing.
+  void attend(KeyRange range);
+  // Sinks, the division by the sum, and the rows' way out.
+  void finish();
+
+  int32_t rows() const { return rows_; }
+
+ private:
+  int64_t position(int64_t row) const;
+  int64_t head(int64_t row) const;
+  void clear();
+  TileKind planned(int64_t j0) const;
+  bool place_panels(int64_t j0);
+  void locate(const KeyRows& keys, int64_t j0, const void** rows) const;
+  void attend_keys(int64_t j0);
+  const int32_t* weigh(int64_t j0);
+  void prefetch(const KeyRows& keys, int64_t dim, int64_t begin, int64_t end, int32_t panel);
+  void mark_seen(int64_t j0);
+  void load_words(TileRow& row, int32_t r, int64_t j0);
+  void drop(int32_t r, int64_t j0);
+
+  const TileCall& c_;
+  const Worker& w_;
+  const Sequence& s_;
+  const int64_t kv_head_, first_head_, stack_, first_;
+  const int32_t rows_;
+  const KeyRows k_rows_, v_rows_;
+  KeyRange range_;    // of the part at hand
+  int32_t keys_ = 0;  // of the tile at hand
+  TileKind kind_ = TileKind::kPartial;
+  KeyWords words_;
+  Tile t_{};
+};
+
+}  // namespace attend::native
