@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "tests/support/element.h"
+#include "tests/support/oracle.h"
+#include "tests/support/oracle_keys.h"
 
 namespace attend::testing {
 namespace {
@@ -17,50 +19,76 @@ void narrow(TensorView& view, int dim, int64_t first, int64_t length) {
   view.shape[d] = length;
 }
 
-int64_t longest(const TensorView& cu_seqlens) {
-  int64_t most = 0;
-  for (int64_t b = 0; b + 1 < cu_seqlens.dim(0); ++b) {
-    most = std::max(most, load_int(cu_seqlens, b + 1) - load_int(cu_seqlens, b));
-  }
-  return most;
+int64_t difference(const TensorView& cu, int64_t b) {
+  return load_int(cu, b + 1) - load_int(cu, b);
 }
 
 }  // namespace
 
 Alone alone(const AttentionArgs& args, const AttentionParams& params, int64_t b) {
-  Alone one = {args, params, nullptr};
+  Alone one = {args, params, std::make_unique<std::array<int64_t, 6>>()};
   AttentionArgs& a = one.args;
   AttentionParams& p = one.params;
+  const SeqLayout& seq = args.seq;
+  const bool ragged = bool(seq.cu_seqlens_q), paged = seq.block_table || seq.kv_indptr;
+  // What a vector of two positions 0, n says about sequence b, in a vector of its own.
+  auto next = one.positions->begin();
+  const auto positions = [&](TensorView& cu) {
+    const int64_t first = load_int(cu, b), n = load_int(cu, b + 1) - first;
+    next[0] = 0, next[1] = n;
+    cu = contiguous(&*next, DType::kI64, {2});
+    next += 2;
+    return std::pair(first, n);
+  };
+
   for (TensorView* per_sequence :
-       {&a.seq.seqused_q, &a.seq.seqused_k, &p.mask.q_start, &p.mask.block_origin,
+       {&a.seq.seqused_q, &a.seq.seqused_k, &a.seq.context_lens, &a.seq.block_table,
+        &a.seq.kv_last_page_len, &a.seq.start, &a.seq.end, &p.mask.q_start, &p.mask.block_origin,
         &p.mask.prefix_lens, &p.mask.hole_starts, &p.mask.hole_ends, &a.weights, &a.scores}) {
     narrow(*per_sequence, 0, b, 1);
   }
-  for (TensorView* spread : {&p.mask.keep, &p.bias}) {
+  for (TensorView* spread : {&p.mask.keep, &p.bias, &p.mask.block_mask}) {
     if (spread->rank == 4 && spread->dim(0) != 1) narrow(*spread, 0, b, 1);
   }
-  if (p.alibi_slopes.rank == 2) narrow(p.alibi_slopes, 0, b, 1);
-  if (!args.seq.cu_seqlens_q) {
-    for (TensorView* dense :
-         {&a.q, &a.k, &a.v, &a.out, &a.lse, &p.mask.q_segment_ids, &p.mask.kv_segment_ids}) {
-      narrow(*dense, 0, b, 1);
-    }
+  for (TensorView* by_head : {&p.alibi_slopes, &a.k_descale, &a.v_descale})
+    if (by_head->rank == 2) narrow(*by_head, 0, b, 1);
+  for (TensorView* ids : {&p.mask.q_segment_ids, &p.mask.kv_segment_ids})
+    if (ids->rank == 2) narrow(*ids, 0, b, 1);
+
+  // Masks keep the width of the whole batch.
+  int64_t most_rows = 0, most_keys = 0;
+  for (int64_t x = 0; x < Oracle(args, params).batch(); ++x) {
+    most_keys = std::max(most_keys, paged    ? keys_in_use(args, x)
+                                    : ragged ? difference(seq.cu_seqlens_k, x)
+                                             : 0);
+    most_rows = std::max(most_rows, ragged ? difference(seq.cu_seqlens_q, x) : 0);
+  }
+  if (a.seq.max_seqlen_q == 0) a.seq.max_seqlen_q = most_rows;
+  if (a.seq.max_seqlen_k == 0) a.seq.max_seqlen_k = most_keys;
+
+  if (seq.kv_indptr) {
+    const auto [first, n] = positions(a.seq.kv_indptr);
+    narrow(a.seq.kv_indices, 0, first, n);
+  }
+  if (seq.cu_seqlens_k) {
+    const auto [first, n] = positions(a.seq.cu_seqlens_k);
+    for (TensorView* keys : {&a.k, &a.v, &p.mask.kv_segment_ids})
+      if (!paged) narrow(*keys, 0, first, n);
+  }
+  if (ragged) {
+    const auto [first, n] = positions(a.seq.cu_seqlens_q);
+    for (TensorView* rows :
+         {&a.q, &a.out, &p.mask.q_segment_ids, &a.k_new, &a.v_new, &a.seq.slot_mapping})
+      narrow(*rows, 0, first, n);
+    narrow(a.lse, 1, first, n);
     return one;
   }
-  const int64_t q0 = load_int(args.seq.cu_seqlens_q, b),
-                q1 = load_int(args.seq.cu_seqlens_q, b + 1);
-  const int64_t k0 = load_int(args.seq.cu_seqlens_k, b),
-                k1 = load_int(args.seq.cu_seqlens_k, b + 1);
-  for (TensorView* rows : {&a.q, &a.out, &p.mask.q_segment_ids}) narrow(*rows, 0, q0, q1 - q0);
-  for (TensorView* keys : {&a.k, &a.v, &p.mask.kv_segment_ids}) narrow(*keys, 0, k0, k1 - k0);
-  narrow(a.lse, 1, q0, q1 - q0);
-  // Masks keep the width of the whole batch.
-  if (a.seq.max_seqlen_q == 0) a.seq.max_seqlen_q = longest(args.seq.cu_seqlens_q);
-  if (a.seq.max_seqlen_k == 0) a.seq.max_seqlen_k = longest(args.seq.cu_seqlens_k);
-  one.cu_seqlens =
-      std::make_unique<std::vector<int64_t>>(std::vector<int64_t>{0, q1 - q0, 0, k1 - k0});
-  a.seq.cu_seqlens_q = contiguous(one.cu_seqlens->data(), DType::kI64, {2});
-  a.seq.cu_seqlens_k = contiguous(one.cu_seqlens->data() + 2, DType::kI64, {2});
+  for (TensorView* rows : {&a.q, &a.out, &a.lse}) narrow(*rows, 0, b, 1);
+  for (TensorView* keys : {&a.k, &a.v})
+    if (!paged) narrow(*keys, 0, b, 1);
+  const int64_t rows = args.q.dim(1);
+  for (TensorView* own : {&a.k_new, &a.v_new, &a.seq.slot_mapping})
+    narrow(*own, 0, own->rank == 4 ? b : b * rows, own->rank == 4 ? 1 : rows);
   return one;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "attend/attention_params.h"
 
@@ -11,7 +11,7 @@ namespace attend::testing {
 struct Alone {
   AttentionArgs args;
   AttentionParams params;
-  std::unique_ptr<std::vector<int64_t>> cu_seqlens;  // of the ragged call
+  std::unique_ptr<std::array<int64_t, 6>> positions;  // memory of its cu_seqlens and kv_indptr
 };
 
 Alone alone(const AttentionArgs& args, const AttentionParams& params, int64_t b);

@@ -1,4 +1,4 @@
-// Every registered row of vanilla and flash x every case that it takes, by the error rule of
+// Every registered row of every attention operator x every case that it takes, by the error rule of
 // contract 8.
 #include <gtest/gtest.h>
 
@@ -16,17 +16,17 @@ namespace {
 
 // The tensors of a case and what is expected of them; rows of the same case come one after another.
 struct Prepared {
-  const AttentionCase* of;
+  AttentionCase of;
   CaseTensors tensors;
   Judge judge;
 
   explicit Prepared(const AttentionCase& c)
-      : of(&c), tensors(make_tensors(c)), judge(tensors.args, tensors.params) {}
+      : of(c), tensors(make_tensors(c)), judge(tensors.args, tensors.params) {}
 };
 
 Prepared& prepared(const AttentionCase& c) {
   static std::optional<Prepared> last;
-  if (!last || last->of != &c) {
+  if (!last || last->of != c) {
     last.reset();
     last.emplace(c);
   }
@@ -37,11 +37,13 @@ class EveryKernel : public ::testing::TestWithParam<RowCase> {};
 
 TEST_P(EveryKernel, MatchesOracle) {
   const auto& [op, row, c] = GetParam();
-  Prepared& p = prepared(*c);
+  Prepared& p = prepared(as_read_by(op, *c));
   p.tensors.reset_outputs();
+  AttentionParams params = p.tensors.params;
+  params.mask.diagonal = c->diagonal;
   RunResult result;
   try {
-    result = attention_op(op).run_kernel(row->name, p.tensors.args, p.tensors.params);
+    result = attention_op(op).run_kernel(row->name, p.tensors.args, params);
   } catch (const Error& e) {
     if (e.code() == ErrorCode::kUnsupported) GTEST_SKIP() << e.what();
     FAIL() << e.what();
@@ -55,47 +57,58 @@ TEST_P(EveryKernel, MatchesOracle) {
 INSTANTIATE_TEST_SUITE_P(Native, EveryKernel, ::testing::ValuesIn(rows_and_cases()),
                          [](const auto& p) { return test_name(p.param); });
 
+// Calls visit(operator, case, tensors) for the domain of every operator.
+template <class Visit>
+void each_call(Tier tier, const Visit& visit) {
+  for (const AttentionCase& c : cases(tier)) {
+    std::optional<CaseTensors> tensors;
+    for (OpId op : kAttention) {
+      if (!in_domain(op, c)) continue;
+      if (!tensors) tensors.emplace(make_tensors(c, Fill::kPlain));
+      visit(op, c, *tensors);
+    }
+  }
+}
+
 // Each operator has one row that accepts every case of its domain, on any CPU; and forward() takes
 // them all.
 TEST(PromisedRows, ThePortableRowTakesEveryCase) {
-  const std::pair<OpId, const char*> portable[] = {{OpId::kVanilla, "vanilla/native/eigen"},
-                                                   {OpId::kFlash, "flash/native/portable"}};
-  for (const auto& [op, row] : portable) {
-    size_t taken = 0;
-    for (const AttentionCase& c : cases(tier_from_environment())) {
-      if (!in_domain(op, c)) continue;
-      const CaseTensors t = make_tensors(c, Fill::kPlain);
-      const AttentionOp& attention = attention_op(op);
-      EXPECT_TRUE(attention.supports(t.args, t.params, Device{})) << name(c);
-      for (const KernelAnswer& answer : attention.explain(t.args, t.params, Device{})) {
-        if (std::string(answer.kernel) != row) continue;
-        EXPECT_TRUE(bool(answer.status)) << name(c) << ": " << to_string(answer.status);
-        ++taken;
-      }
+  const std::map<OpId, std::string> portable = {
+      {OpId::kVanilla, "vanilla/native/eigen"},  {OpId::kFlash, "flash/native/portable"},
+      {OpId::kPaged, "paged/native/portable"},   {OpId::kSplash, "splash/native/portable"},
+      {OpId::kDecode, "decode/native/portable"}, {OpId::kRing, "ring/native/portable"}};
+  std::map<OpId, int> taken;
+  each_call(tier_from_environment(), [&](OpId op, const AttentionCase& c, const CaseTensors& t) {
+    if (!portable.count(op)) return;
+    const AttentionOp& attention = attention_op(op);
+    const Support support = attention.supports(t.args, t.params, Device{});
+    EXPECT_TRUE(support) << name(op) << " " << name(c) << ": " << support.message;
+    if (!support) return;
+    for (const KernelAnswer& answer : attention.explain(t.args, t.params, Device{})) {
+      if (answer.kernel != portable.at(op)) continue;
+      EXPECT_TRUE(bool(answer.status)) << name(c) << ": " << to_string(answer.status);
+      ++taken[op];
     }
-    EXPECT_GT(taken, 200u) << row;
-  }
+  });
+  for (const auto& [op, row] : portable) EXPECT_GT(taken[op], 200) << row;
 }
 
 // A row that no case reaches, on a machine that has its instructions, would never be tested.
 TEST(PromisedRows, EveryAvailableRowTakesSomeCase) {
-  for (OpId op : {OpId::kVanilla, OpId::kFlash}) {
+  std::map<std::string, std::map<DType, int>> taken;
+  each_call(Tier::kSmoke, [&](OpId op, const AttentionCase& c, const CaseTensors& t) {
+    for (const KernelAnswer& answer : attention_op(op).explain(t.args, t.params, Device{}))
+      if (answer.status) ++taken[answer.kernel][c.dtype];
+  });
+  for (OpId op : kAttention) {
     for (const AttentionKernel& row :
          Registry::global().attention_kernels(op, DeviceType::kNative)) {
       if (const Status s = row.available(Device{}); !s) {
         std::printf("%s is not available here: %s\n", row.name, to_string(s).c_str());
         continue;
       }
-      std::map<DType, int> taken;
-      for (const AttentionCase& c : cases(Tier::kSmoke)) {
-        if (!in_domain(op, c)) continue;
-        const CaseTensors t = make_tensors(c, Fill::kPlain);
-        for (const KernelAnswer& answer : attention_op(op).explain(t.args, t.params, Device{})) {
-          if (std::string(answer.kernel) == row.name && answer.status) ++taken[c.dtype];
-        }
-      }
-      EXPECT_FALSE(taken.empty()) << row.name;
-      for (const auto& [dtype, count] : taken) {
+      EXPECT_FALSE(taken[row.name].empty()) << row.name;
+      for (const auto& [dtype, count] : taken[row.name]) {
         std::printf("%s takes %d %s cases\n", row.name, count, name(dtype));
         EXPECT_GE(count, 20) << row.name << " " << name(dtype);
       }

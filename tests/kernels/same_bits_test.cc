@@ -34,7 +34,7 @@ void on_three_threads(void*, int64_t tasks, Body body, void* context) {
 class SameBits : public ::testing::TestWithParam<RowCase> {
  protected:
   void SetUp() override {
-    tensors_.emplace(make_tensors(*GetParam().the_case));
+    tensors_.emplace(make_tensors(as_read_by(GetParam().op, *GetParam().the_case)));
     threads_ = num_threads();
     set_num_threads(1);
     try {

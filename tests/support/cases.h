@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +12,13 @@
 // The one list of attention calls that tests, support probes and benches share.
 namespace attend::testing {
 
+// Whose words a case uses, and so which operators take it.
+enum class Family : uint8_t {
+  kPlain,   // vanilla, flash, splash, sdpa and ring, each as far as its domain goes
+  kSplash,  // plain words and a block mask
+  kPaged,
+  kDecode
+};
 enum class Layout : uint8_t { kDense, kRagged };
 // How q, k, v and out lie in memory. Outputs of kBroadcast are contiguous.
 enum class Strides : uint8_t {
@@ -29,9 +37,22 @@ enum class PerHead : uint8_t {
   k1D,
   k2D
 };  // alibi: [heads], [batch, heads]; sinks: [heads], [heads, 3]
+enum class Descale : uint8_t { kNone, kScalar, kOne, kHeads, kBatchHeads };  // rank 0, [1], ...
+enum class PageTable : uint8_t { kBlockTable, kCsr };
+// What tells the keys in use of a paged call without rows of its own.
+enum class KeysFrom : uint8_t { kSequsedK, kCuSeqlensK, kContextLens, kAllWords, kCsrAlone };
+// Rows that a paged call brings along, behind the keys in its pages.
+enum class OwnRows : uint8_t {
+  kNone,
+  kNotStored,   // no slot_mapping
+  kStored,      // each in the page of its position
+  kSomeStored,  // as kStored, some slots negative
+  kBatched      // as kStored; k_new is [batch, seqlen_q, kv_heads, dim] where q is dense
+};
 
 struct AttentionCase {
   std::string label;  // first part of the name, may be empty
+  Family family = Family::kPlain;
   int64_t batch = 1, seqlen_q = 1, seqlen_k = 1, heads = 1, kv_heads = 1, head_dim = 64;
   int64_t v_dim = 0;    // 0 = head_dim
   bool v_in_k = false;  // v is the first v_dim elements of k (MLA)
@@ -63,6 +84,24 @@ struct AttentionCase {
   MaskWithBias mask_with_bias = MaskWithBias::kUnset;
   float dropout_p = 0;
 
+  // Caches, of paged and decode; unset = dtype.
+  std::optional<DType> k_cache, v_cache;
+  Descale descale = Descale::kNone;  // of those of k and v that are f8 or i8
+  // Paged. Page ids are shuffled, with pages of no request between them.
+  int64_t page_size = 0;
+  PageTable table = PageTable::kBlockTable;
+  KeysFrom keys_from = KeysFrom::kSequsedK;
+  OwnRows own_rows = OwnRows::kNone;
+  // Decode.
+  bool start = false, end = false;
+  // Splash.
+  Spread block_mask = Spread::kNone;
+  int32_t block_mask_q = 0, block_mask_k = 0;
+
+  DType k_dtype() const { return k_cache.value_or(dtype); }
+  DType v_dtype() const { return v_in_k ? k_dtype() : v_cache.value_or(dtype); }
+  bool paged() const { return family == Family::kPaged; }
+  bool stores() const { return own_rows >= OwnRows::kStored; }
   int64_t dim_v() const { return v_dim ? v_dim : head_dim; }
   // Outputs and words that vanilla alone has.
   bool vanilla_only() const { return weights || scores || dropout_p > 0; }
@@ -83,10 +122,12 @@ std::span<const AttentionCase> cases(Tier tier);
 Tier tier_from_environment();
 
 // Parts of the list.
-std::vector<AttentionCase> pair_cases(uint64_t seed, bool large);
+std::vector<AttentionCase> pair_cases(Family family, uint64_t seed, bool large);
 // Any two words with nothing else set, so that neither hides behind the others. All: every level of
 // every word.
-std::vector<AttentionCase> two_word_cases(bool all);
+std::vector<AttentionCase> two_word_cases(Family family, bool all);
+// Sizes on the edges of tiles, of pages and of splits; nothing there; words that meet in threes.
+std::vector<AttentionCase> edge_cases(bool full);
 
 // A flag of a case and the settings that it takes in the pair list; a test walks them to see that
 // all pairs occur.
@@ -95,8 +136,13 @@ struct Flag {
   std::vector<const char*> levels;
   std::function<void(AttentionCase&, size_t level)> set;
   bool vanilla_only = false;  // levels from 1 on are for vanilla
+  bool own = false;           // words that no other family has
 };
-const std::vector<Flag>& flags(bool large);
+// Large: larger sizes, and levels of the words that other families have, which are thinned out in
+// the small list.
+const std::vector<Flag>& flags(Family family, bool large);
+// A case of a family before any flag is set.
+AttentionCase blank(Family family);
 // Whether the contract allows two settings in one call.
 bool compatible(const Flag& a, size_t level_a, const Flag& b, size_t level_b);
 // Whether a case has a setting: setting it again changes nothing.

@@ -10,52 +10,66 @@ namespace {
 
 // A binary float format: 1 sign bit, then exponent and mantissa.
 struct Format {
+  int bits;
   int mantissa_bits;
   int bias;
-  int largest_exponent;
+  double largest;
+  bool
+      infinities;  // the largest exponent stands for infinity and NaN alone; else one mantissa is NaN
+  uint32_t sign() const { return uint32_t{1} << (bits - 1); }
+  uint32_t mantissas() const { return (uint32_t{1} << mantissa_bits) - 1; }
 };
-constexpr Format kHalf = {10, 15, 15};
-constexpr Format kBrain = {7, 127, 127};
-constexpr Format kSingle = {23, 127, 127};
+constexpr Format kHalf = {16, 10, 15, 65504, true};
+constexpr Format kBrain = {16, 7, 127, 0x1.FEp127, true};
+constexpr Format kSingle = {32, 23, 127, 0x1.FFFFFEp127, true};
+constexpr Format kE4M3 = {8, 3, 7, 448, false};
+constexpr Format kE5M2 = {8, 2, 15, 57344, true};
 
 Format format(DType dtype) {
-  return dtype == DType::kF16 ? kHalf : dtype == DType::kBF16 ? kBrain : kSingle;
+  switch (dtype) {
+    case DType::kF16: return kHalf;
+    case DType::kBF16: return kBrain;
+    case DType::kF8E4M3: return kE4M3;
+    case DType::kF8E5M2: return kE5M2;
+    default: return kSingle;
+  }
 }
 
+// Formats of 8 bits are those of caches, which saturate; wider ones reach infinity.
 double round_to_format(const Format& f, double x) {
-  if (x == 0 || !std::isfinite(x)) return x;
+  const double beyond = f.bits == 8 ? f.largest : std::numeric_limits<double>::infinity();
+  if (x == 0 || std::isnan(x)) return x;
+  if (std::isinf(x)) return std::copysign(beyond, x);
   const int exponent = std::max(std::ilogb(x), 1 - f.bias);  // subnormals share one exponent
   const double ulp = std::ldexp(1.0, exponent - f.mantissa_bits);
   const double rounded = std::nearbyint(x / ulp) * ulp;  // ties to even
-  const double largest =
-      std::ldexp(2.0, f.largest_exponent) - std::ldexp(1.0, f.largest_exponent - f.mantissa_bits);
-  return std::abs(rounded) > largest ? std::copysign(std::numeric_limits<double>::infinity(), x)
-                                     : rounded;
+  return std::abs(rounded) > f.largest ? std::copysign(beyond, x) : rounded;
 }
 
-double decode16(const Format& f, uint16_t bits) {
-  const int mantissa = bits & ((1 << f.mantissa_bits) - 1);
-  const int exponent = (bits & 0x7fff) >> f.mantissa_bits;
-  const double sign = bits & 0x8000 ? -1 : 1;
-  if (exponent == (0x7fff >> f.mantissa_bits)) {
-    return mantissa ? std::numeric_limits<double>::quiet_NaN()
-                    : sign * std::numeric_limits<double>::infinity();
-  }
+double decode(const Format& f, uint32_t bits) {
+  const double sign = bits & f.sign() ? -1 : 1;
+  const uint32_t rest = bits & (f.sign() - 1);
+  const auto mantissa = static_cast<int>(rest & f.mantissas());
+  const auto exponent = static_cast<int>(rest >> f.mantissa_bits);
+  const uint32_t last = (f.sign() - 1) & ~f.mantissas();  // the largest exponent, mantissa 0
+  if (f.infinities ? rest > last : rest == f.sign() - 1)
+    return std::numeric_limits<double>::quiet_NaN();
+  if (f.infinities && rest == last) return sign * std::numeric_limits<double>::infinity();
   if (exponent == 0) return sign * std::ldexp(mantissa, 1 - f.bias - f.mantissa_bits);
   return sign * std::ldexp(mantissa + (1 << f.mantissa_bits), exponent - f.bias - f.mantissa_bits);
 }
 
-uint16_t encode16(const Format& f, double x) {
-  const uint16_t sign = std::signbit(x) ? 0x8000 : 0;
-  const uint16_t infinity = static_cast<uint16_t>((0x7fff >> f.mantissa_bits) << f.mantissa_bits);
-  if (std::isnan(x)) return static_cast<uint16_t>(sign | infinity | (1 << (f.mantissa_bits - 1)));
+uint32_t encode(const Format& f, double x) {
+  const uint32_t sign = std::signbit(x) ? f.sign() : 0;
+  const uint32_t last = (f.sign() - 1) & ~f.mantissas();
+  if (std::isnan(x)) return sign | last | (f.infinities ? (f.mantissas() + 1) / 2 : f.mantissas());
   const double r = std::abs(round_to_format(f, x));
-  if (std::isinf(r)) return sign | infinity;
+  if (std::isinf(r)) return sign | last;
   if (r == 0) return sign;
   const int exponent = std::max(std::ilogb(r), 1 - f.bias);
   const int scaled = static_cast<int>(std::ldexp(r, f.mantissa_bits - exponent));  // exact
   // A normal number's leading bit carries into the exponent field; a subnormal has none.
-  return static_cast<uint16_t>(sign | (((exponent + f.bias - 1) << f.mantissa_bits) + scaled));
+  return sign | static_cast<uint32_t>(((exponent + f.bias - 1) << f.mantissa_bits) + scaled);
 }
 
 template <class T>
@@ -79,8 +93,11 @@ double load(DType dtype, const void* address) {
     case DType::kBF16: {
       uint16_t bits;
       std::memcpy(&bits, address, sizeof bits);
-      return decode16(format(dtype), bits);
+      return decode(format(dtype), bits);
     }
+    case DType::kF8E4M3:
+    case DType::kF8E5M2: return decode(format(dtype), *static_cast<const uint8_t*>(address));
+    case DType::kI8: return read<int8_t>(address);
     case DType::kI32: return read<int32_t>(address);
     case DType::kI64: return read<int64_t>(address);
     default: return read<uint8_t>(address) != 0;
@@ -91,7 +108,13 @@ void store(DType dtype, void* address, double value) {
   switch (dtype) {
     case DType::kF32: return write(address, static_cast<float>(value));
     case DType::kF16:
-    case DType::kBF16: return write(address, encode16(format(dtype), value));
+    case DType::kBF16: return write(address, static_cast<uint16_t>(encode(format(dtype), value)));
+    case DType::kF8E4M3:
+    case DType::kF8E5M2: return write(address, static_cast<uint8_t>(encode(format(dtype), value)));
+    case DType::kI8:
+      return write(address, static_cast<int8_t>(std::isnan(value) ? -128
+                                                                  : std::nearbyint(std::clamp(
+                                                                        value, -128.0, 127.0))));
     case DType::kI32: return write(address, static_cast<int32_t>(value));
     case DType::kI64: return write(address, static_cast<int64_t>(value));
     default: return write(address, static_cast<uint8_t>(value != 0));

@@ -8,11 +8,15 @@
 // library's own conversions shows.
 namespace attend::testing {
 
-double load(DType dtype, const void* address);         // bool reads as 0 or 1
-void store(DType dtype, void* address, double value);  // rounds to nearest even
-double round_to(DType dtype, double value);            // the nearest f32, f16 or bf16
-double unit_roundoff(DType dtype);                     // 2^-24, 2^-11, 2^-8
+double load(DType dtype, const void* address);  // bool reads as 0 or 1
+// Rounds to nearest even; f8 and i8 saturate, and NaN is the -128 of i8.
+void store(DType dtype, void* address, double value);
+double round_to(DType dtype, double value);  // the nearest value of a float type
+double unit_roundoff(DType dtype);           // 2^-24, 2^-11, 2^-8
 double least_normal(DType dtype);
+
+inline bool is_f8(DType dtype) { return dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2; }
+inline bool is_quantised(DType dtype) { return is_f8(dtype) || dtype == DType::kI8; }
 
 // Address of one element of a view on native.
 inline void* address_of(const TensorView& view, std::initializer_list<int64_t> index) {

@@ -11,18 +11,20 @@
 // their row or more):
 //   out      max error <= 2 x baseline max error + 2 u max|gold| + 2 eps C max|v| + least normal
 //   number
-//            (3 x with a softcap or more than 16k keys); from 256 elements on also
+//            (3 x with a softcap or more than 16k keys, 4 x with an f8 cache, whose gold is from the
+//            dequantised values); from 256 elements on also
 //            RMS <= 1.5 x baseline RMS + eps C max|v|
 //   lse      error <= 4 eps (C + |lse| + 1)
 //   weights  as out, with max|v| = 1
 //   scores   as out, with max|v| = 1, over visible pairs; at `masked` hidden pairs are -inf
 // Gold is float64 from the dtype-rounded inputs; baseline is plain attention with scores and sums
-// in f32 that rounds the probabilities to the inputs' dtype and the output to its own. NaN and
-// infinite values of gold must stand in the output, and nowhere else.
+// in f32 that rounds the probabilities to q's dtype and the output to its own. NaN and
+// infinite values of gold must stand in the output, and nowhere else. What slot_mapping stores is
+// held to its bits (stored.h).
 namespace attend::testing {
 
 struct Accuracy {
-  std::string what;  // "out", "lse", "weights" or "scores"
+  std::string what;  // "out", "lse", "weights", "scores" or "stored"
   double max_error = 0,
          allowed_error = 0;  // of the worst element; NaN where a value should or should not be NaN
   double rms_error = 0, allowed_rms = 0;  // 0 where the rule asks for none

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "tests/support/element.h"
+#include "tests/support/oracle_keys.h"
 #include "tests/support/philox.h"
 
 namespace attend::testing {
@@ -14,19 +15,10 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 
 int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
-// Element [b, s, h, e] of a dense tensor, or of a ragged one whose sequences start at
-// cu_seqlens[b].
-void* row_address(const TensorView& t, const TensorView& cu_seqlens, int64_t b, int64_t s,
-                  int64_t h, int64_t e) {
-  if (cu_seqlens) return address_of(t, {load_int(cu_seqlens, b) + s, h, e});
-  return address_of(t, {b, s, h, e});
-}
-
-int64_t length(const TensorView& t, const TensorView& cu_seqlens, const TensorView& used,
-               int64_t b) {
-  if (used) return load_int(used, b);
-  if (cu_seqlens) return load_int(cu_seqlens, b + 1) - load_int(cu_seqlens, b);
-  return t.dim(1);
+// Of row or key x of sequence b, in [batch, seqlen] or [total].
+int64_t segment_id(const TensorView& ids, const TensorView& cu_seqlens, int64_t b, int64_t x) {
+  if (ids.rank == 2) return static_cast<int64_t>(load(ids, {b, x}));
+  return load_int(ids, load_int(cu_seqlens, b) + x);
 }
 
 }  // namespace
@@ -41,12 +33,8 @@ Oracle::Oracle(const AttentionArgs& args, const AttentionParams& params)
       params_.mask.keep && !(params_.bias && params_.mask_with_bias == MaskWithBias::kBiasOnly);
 }
 
-int64_t Oracle::seqlen_q(int64_t b) const {
-  return length(args_.q, args_.seq.cu_seqlens_q, args_.seq.seqused_q, b);
-}
-int64_t Oracle::seqlen_k(int64_t b) const {
-  return length(args_.k, args_.seq.cu_seqlens_k, args_.seq.seqused_k, b);
-}
+int64_t Oracle::seqlen_q(int64_t b) const { return rows_in_use(args_, b); }
+int64_t Oracle::seqlen_k(int64_t b) const { return keys_in_use(args_, b); }
 
 int64_t Oracle::shift(int64_t b) const {
   if (params_.mask.q_start) return load_int(params_.mask.q_start, b);
@@ -63,6 +51,7 @@ bool Oracle::sees(int64_t b, int64_t h, int64_t i, int64_t j) const {
   const MaskSpec& m = params_.mask;
   const int64_t p = i + shift(b);
   if (j >= seqlen_k(b)) return false;
+  if (args_.seq.start && j < load_int(args_.seq.start, b)) return false;
   if (m.causal || m.block_size > 0) {
     const int64_t origin = m.block_origin ? load_int(m.block_origin, b) : 0;
     auto block = [&](int64_t x) { return x < origin ? -1 : floor_div(x - origin, m.block_size); };
@@ -77,13 +66,13 @@ bool Oracle::sees(int64_t b, int64_t h, int64_t i, int64_t j) const {
   if (m.window_left >= 0 && j < p - m.window_left) return false;
   if (m.window_right >= 0 && j > p + m.window_right) return false;
   if (m.q_segment_ids) {
-    const auto& seq = args_.seq;
-    const int64_t q_id = ragged_q() ? load_int(m.q_segment_ids, load_int(seq.cu_seqlens_q, b) + i)
-                                    : static_cast<int64_t>(load(m.q_segment_ids, {b, i}));
-    const int64_t k_id = ragged_k() ? load_int(m.kv_segment_ids, load_int(seq.cu_seqlens_k, b) + j)
-                                    : static_cast<int64_t>(load(m.kv_segment_ids, {b, j}));
+    const int64_t q_id = segment_id(m.q_segment_ids, args_.seq.cu_seqlens_q, b, i);
+    const int64_t k_id = segment_id(m.kv_segment_ids, args_.seq.cu_seqlens_k, b, j);
     if (q_id < 0 || q_id != k_id) return false;
   }
+  if (m.block_mask &&
+      load_broadcast(m.block_mask, b, h, i / m.block_mask_q, j / m.block_mask_k) == 0)
+    return false;
   return !use_keep_ || load_broadcast(m.keep, b, h, i, j) != 0;
 }
 
@@ -116,14 +105,9 @@ const OracleKeys& Oracle::keys(int64_t b, int64_t h) const {
   if (keys_.b == b && keys_.kv_head == kv_head) return keys_;
   keys_ = {b, kv_head, {}, {}};
   for (int64_t j = 0; j < seqlen_k(b); ++j) {
-    for (int64_t e = 0; e < head_dim(); ++e) {
-      keys_.k.push_back(
-          load(args_.k.dtype, row_address(args_.k, args_.seq.cu_seqlens_k, b, j, kv_head, e)));
-    }
-    for (int64_t e = 0; e < v_dim(); ++e) {
-      keys_.v.push_back(
-          load(args_.v.dtype, row_address(args_.v, args_.seq.cu_seqlens_k, b, j, kv_head, e)));
-    }
+    for (int64_t e = 0; e < head_dim(); ++e)
+      keys_.k.push_back(key_element(args_, b, j, kv_head, e));
+    for (int64_t e = 0; e < v_dim(); ++e) keys_.v.push_back(value_element(args_, b, j, kv_head, e));
   }
   return keys_;
 }

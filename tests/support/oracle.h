@@ -5,8 +5,8 @@
 #include "attend/attention_params.h"
 
 // Attention in float64, from the words of the contract alone: no code of ops/ or backends/ is used
-// here. Everything that vanilla and flash take: any strides, dense or ragged, every score and mask
-// word, dropout.
+// here. Any strides, dense, ragged, paged (oracle_keys.h), decode ranges, block masks, every score
+// and mask word, dropout.
 namespace attend::testing {
 
 // One query row. Vectors over keys have one entry for each key in use.
@@ -63,7 +63,6 @@ class Oracle {
 
  private:
   bool ragged_q() const { return bool(args_.seq.cu_seqlens_q); }
-  bool ragged_k() const { return bool(args_.seq.cu_seqlens_k); }
   int64_t shift(int64_t b) const;  // d: row i stands at position i + d
   double dropout_factor(int64_t b, int64_t h, int64_t i, int64_t j) const;
 

@@ -15,9 +15,23 @@ bool occurs(std::span<const AttentionCase> list, const Flag& a, size_t x, const 
   return false;
 }
 
+class CasesOf : public ::testing::TestWithParam<Family> {};
+
+std::string family_name(const ::testing::TestParamInfo<Family>& info) {
+  constexpr const char* kNames[] = {"plain", "splash", "paged", "decode"};
+  return kNames[static_cast<size_t>(info.param)];
+}
+INSTANTIATE_TEST_SUITE_P(All, CasesOf,
+                         ::testing::Values(Family::kPlain, Family::kSplash, Family::kPaged,
+                                           Family::kDecode),
+                         family_name);
+
 // Pairs of flags that flash has must occur in cases that flash takes.
-TEST(Cases, EveryPairOfFlagsOccurs) {
-  const auto& all = flags(false);
+TEST_P(CasesOf, EveryPairOfFlagsOccurs) {
+  const auto& all = flags(GetParam(), false);
+  std::vector<AttentionCase> list;
+  for (const AttentionCase& c : cases(Tier::kSmoke))
+    if (c.family == GetParam()) list.push_back(c);
   size_t pairs = 0, refused = 0;
   for (size_t a = 0; a < all.size(); ++a)
     for (size_t b = a + 1; b < all.size(); ++b)
@@ -29,12 +43,12 @@ TEST(Cases, EveryPairOfFlagsOccurs) {
           }
           ++pairs;
           const bool for_flash = !all[a].vanilla_only && !all[b].vanilla_only;
-          EXPECT_TRUE(occurs(cases(Tier::kSmoke), all[a], x, all[b], y, for_flash))
+          EXPECT_TRUE(occurs(list, all[a], x, all[b], y, for_flash))
               << all[a].name << "=" << all[a].levels[x] << " with " << all[b].name << "="
               << all[b].levels[y];
         }
-  EXPECT_GT(pairs, 4000u);
-  EXPECT_LE(refused, 10u);  // what the contract itself excludes, no more
+  EXPECT_GT(pairs, GetParam() == Family::kPlain ? 4000u : 1500u);
+  EXPECT_LE(refused, 30u);  // what the contract itself excludes, no more
 }
 
 TEST(Cases, NamesAreUniqueAndLegal) {
@@ -54,6 +68,10 @@ TEST(Cases, NamesSayTheCase) {
   c.batch = 2, c.seqlen_q = 17, c.seqlen_k = 45, c.heads = 4, c.kv_heads = 2, c.dtype = DType::kF16;
   c.causal = true, c.diagonal = Diagonal::kBottomRight, c.window_left = 9, c.softcap = 5;
   EXPECT_EQ(name(c), "b2_sq17_sk45_h4x2_d64_f16_cap5_causal_br_wl9");
+  c.family = Family::kPaged, c.page_size = 8, c.own_rows = OwnRows::kSomeStored;
+  c.k_cache = DType::kF8E4M3, c.table = PageTable::kCsr;
+  EXPECT_EQ(name(c),
+            "paged_b2_sq17_sk45_h4x2_d64_f16_kf8_e4m3_page8_csr_somestored_cap5_causal_br_wl9");
 }
 
 TEST(Cases, TileEdgesOccurAsRowsAndAsKeys) {

@@ -1,0 +1,120 @@
+#include "tests/support/cases.h"
+
+namespace attend::testing {
+namespace {
+
+AttentionCase sized(int64_t seqlen_q, int64_t seqlen_k, int64_t head_dim) {
+  AttentionCase c;
+  c.seqlen_q = seqlen_q;
+  c.seqlen_k = seqlen_k;
+  c.head_dim = head_dim;
+  c.lse = true;
+  return c;
+}
+
+constexpr DType kDTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
+
+// Rows and keys one below, on and one above the tile sizes that kernels use.
+void add_tile_edges(std::vector<AttentionCase>& list, bool full) {
+  std::vector<int64_t> edges;
+  for (int64_t tile : {16, 32, 48, 64, 128, 256, 512})
+    edges.insert(edges.end(), {tile - 1, tile, tile + 1});
+  for (size_t n = 0; n < edges.size(); ++n) {
+    for (size_t m = 0; m < edges.size(); ++m) {
+      if (!full && m != (n * 8 + 5) % edges.size())
+        continue;  // a permutation: every row size occurs once
+      AttentionCase c = sized(edges[m], edges[n], 32);
+      c.dtype = kDTypes[(n + m) % 3];
+      c.causal = (n + m / 2) % 2 == 0;
+      if (c.causal && m % 4 == 1) c.diagonal = Diagonal::kTopLeft;
+      list.push_back(c);
+    }
+  }
+}
+
+void add_head_dims(std::vector<AttentionCase>& list) {
+  for (int64_t dim : {1, 3, 31, 32, 64, 80, 96, 128, 192, 256, 512, 576}) {
+    for (DType dtype : kDTypes) {
+      AttentionCase c = sized(17, 65, dim);
+      c.dtype = dtype;
+      c.heads = 2;
+      c.causal = true;
+      if (dim == 576) c.v_dim = 512, c.v_in_k = true, c.kv_heads = 1;
+      list.push_back(c);
+      c.v_dim = dim == 576 ? 512 : dim == 512 ? 257 : 256;
+      c.v_in_k = false;
+      c.strides = Strides::kOddBase;
+      list.push_back(c);
+    }
+  }
+}
+
+// Nothing there, and words that meet in threes.
+void add_corners(std::vector<AttentionCase>& list) {
+  for (Layout layout : {Layout::kDense, Layout::kRagged}) {
+    for (bool sinks : {false, true}) {
+      AttentionCase c = sized(5, 0, 16);
+      c.layout = layout;
+      c.batch = 2;
+      c.sinks = sinks ? PerHead::k1D : PerHead::kNone;
+      list.push_back(c);  // rows without keys
+      c.seqlen_q = 0;
+      c.seqlen_k = 7;
+      list.push_back(c);
+      c.seqlen_k = 0;
+      list.push_back(c);
+      c.batch = 0;
+      c.seqlen_q = 3;
+      c.seqlen_k = 4;
+      list.push_back(c);
+    }
+  }
+  for (Spread keep : {Spread::kKeys, Spread::kRowsKeys, Spread::kHeadsRowsKeys, Spread::kFull,
+                      Spread::kBatchKeys}) {
+    for (Spread bias :
+         {Spread::kKeys, Spread::kRowsKeys, Spread::kHeadsRowsKeys, Spread::kFull, Spread::kRows}) {
+      AttentionCase c = sized(19, 37, 24);
+      c.batch = c.heads = 2;
+      c.keep = keep;
+      c.bias = bias;
+      c.mask_with_bias = MaskWithBias::kBoth;
+      c.layout = (keep == bias) ? Layout::kRagged : Layout::kDense;
+      list.push_back(c);
+    }
+  }
+  for (int32_t block :
+       {1, 2, 16, 32}) {  // block diffusion: origin, prefix, hole and start of the rows together
+    AttentionCase c = sized(32, 96, 64);
+    c.batch = 3;
+    c.block_size = block;
+    c.block_origin = c.prefix = c.hole = c.q_start = true;
+    list.push_back(c);
+    c.window_left = 20;
+    c.window_right = 5;
+    c.layout = Layout::kRagged;
+    list.push_back(c);
+  }
+  for (bool top_left : {false, true}) {
+    AttentionCase c = sized(40, 23, 64);  // rows without any key above the diagonal
+    c.causal = true;
+    c.diagonal = top_left ? Diagonal::kTopLeft : Diagonal::kBottomRight;
+    list.push_back(c);
+    c.sinks = PerHead::k2D;
+    list.push_back(c);
+    c.window_left = 0;
+    list.push_back(c);
+  }
+}
+
+}  // namespace
+
+std::vector<AttentionCase> edge_cases(bool full) {
+  std::vector<AttentionCase> list;
+  add_tile_edges(list, full);
+  add_head_dims(list);
+  add_corners(list);
+  if (full) list.push_back(sized(3, 16500, 64));
+  return list;
+}
+
+}  // namespace attend::testing
