@@ -1,0 +1,11 @@
+#define ATTEND_ISA avx2
+#include "backends/native/isa/vec_avx2.h"
+
+namespace attend::native::ATTEND_ISA {
+inline constexpr int kRowStep = 6;  // as in avx2.cc
+}
+#include "backends/native/isa/gdn-inl.h"
+
+namespace attend::native {
+extern const GdnOps kGdnAvx2 = avx2::kGdnOps;
+}

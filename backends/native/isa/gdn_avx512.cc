@@ -1,0 +1,11 @@
+#define ATTEND_ISA avx512
+#include "backends/native/isa/vec_avx512.h"
+
+namespace attend::native::ATTEND_ISA {
+inline constexpr int kRowStep = 12;  // as in avx512.cc
+}
+#include "backends/native/isa/gdn-inl.h"
+
+namespace attend::native {
+extern const GdnOps kGdnAvx512 = avx512::kGdnOps;
+}

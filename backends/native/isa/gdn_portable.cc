@@ -1,0 +1,11 @@
+#define ATTEND_ISA portable
+#include "backends/native/isa/vec_portable.h"
+
+namespace attend::native::ATTEND_ISA {
+inline constexpr int kRowStep = 4;  // as in portable.cc
+}
+#include "backends/native/isa/gdn-inl.h"
+
+namespace attend::native {
+extern const GdnOps kGdnPortable = portable::kGdnOps;
+}
