@@ -1,0 +1,329 @@
+#include "backends/native/ring_rows.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <new>
+
+#include "backends/native/convert.h"
+#include "backends/native/thread_pool.h"
+#include "backends/native/tile_worker.h"
+#include "backends/native/tiles.h"
+#include "ops/common/dropout.h"
+#include "ops/common/online_softmax.h"
+
+namespace attend::native {
+namespace {
+
+// Stacked rows of a task, and keys of one call of the tiles. Neither follows the threads, as what
+// is cut decides bits. 384 rows are one tile of flash's largest; 2048 keys make joining, which
+// touches v_dim floats a row, a thousandth of the products.
+constexpr int64_t kTaskRows = 384;
+constexpr int64_t kPieceKeys = 2048;
+constexpr uint64_t kAlignment = 64;
+
+uint64_t aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+int64_t task_positions(const CallShape& s) { return std::max<int64_t>(1, kTaskRows / s.group()); }
+
+int64_t all_rows(const AttentionArgs& a) {
+  return a.q.rank == 3 ? a.q.dim(0) : a.q.dim(0) * a.q.dim(1);
+}
+
+uint64_t state_bytes(const AttentionArgs& a) {
+  return aligned(static_cast<uint64_t>(all_rows(a) * a.q.dim(-2)) * sizeof(float));
+}
+uint64_t gathered_bytes(const AttentionArgs& a) {
+  return 2 * state_bytes(a) + static_cast<uint64_t>(a.v.dim(-1)) * state_bytes(a);
+}
+
+// The partial result of one piece: out and lse.
+uint64_t partial_bytes(const CallShape& s) {
+  const auto rows = static_cast<uint64_t>(task_positions(s) * s.group());
+  return aligned(rows * static_cast<uint64_t>(s.v_dim) * sizeof(float)) +
+         aligned(rows * sizeof(float));
+}
+
+// A piece's shapes at their largest, to ask what scratch its tiles want.
+AttentionArgs largest_piece(const AttentionArgs& a) {
+  const CallShape s = call_shape(a);
+  AttentionArgs piece;
+  piece.q = contiguous(nullptr, a.q.dtype, {1, task_positions(s), s.group(), s.head_dim});
+  piece.k = contiguous(nullptr, a.k.dtype, {1, kPieceKeys, 1, s.head_dim});
+  piece.v = contiguous(nullptr, a.v.dtype, {1, kPieceKeys, 1, s.v_dim});
+  piece.out = contiguous(nullptr, DType::kF32, {1, task_positions(s), s.group(), s.v_dim});
+  return piece;
+}
+
+// Tasks are already one a thread.
+void run_here(void*, int64_t tasks, void (*body)(void*, int64_t, int32_t), void* context) {
+  for (int64_t task = 0; task < tasks; ++task) body(context, task, 0);
+}
+
+// Rows [first, first + count) and heads [head, head + heads) as a batch of one.
+TensorView rows_view(const RowsView& rows, int64_t first, int64_t count, int64_t head,
+                     int64_t heads, int64_t dims) {
+  TensorView view;
+  view.data = rows.at(first, head);
+  view.dtype = rows.dtype;
+  view.rank = 4;
+  view.shape = {1, count, heads, dims};
+  view.stride = {0, rows.row, rows.head, rows.dim};
+  return view;
+}
+
+TensorView index_view(int64_t& value) { return contiguous(&value, DType::kI64, {1}); }
+
+}  // namespace
+
+// A task and some keys as a call of their own, in which the first key stands at 0.
+class RingRows::Piece {
+ public:
+  AttentionArgs a;
+  AttentionParams p;
+  TileUse use;
+
+  Piece(const RingRows& r, const Task& task, const KeyBlock& block, const RingChunk& keys,
+        float* out, float* lse)
+      : p(r.p_), head_(task.kv_head * r.shape_.group()) {
+    const Sequence& s = task.sequence->s;
+    const auto b = static_cast<size_t>(s.b);
+    const RingChunk& rows = task.rows;
+    const int64_t group = r.shape_.group();
+    a.q = rows_view(rows_of(r.a_.q, s.b, s.q_first), rows.local, rows.count, head_, group,
+                    r.shape_.head_dim);
+    a.k = rows_view(rows_of(block.k, s.b, block.first[b]), keys.local, keys.count, task.kv_head, 1,
+                    r.shape_.head_dim);
+    a.v = rows_view(rows_of(block.v, s.b, block.first[b]), keys.local, keys.count, task.kv_head, 1,
+                    r.shape_.v_dim);
+    a.out = contiguous(out, DType::kF32, {1, rows.count, group, r.shape_.v_dim});
+    a.lse = contiguous(lse, DType::kF32, {1, group, rows.count});
+
+    p.sinks = {};
+    p.mask.diagonal = Diagonal::kBottomRight;
+    q_start_ = rows.first + s.mask.d - keys.first;
+    p.mask.q_start = index_view(q_start_);
+    shift(p.mask.block_origin, s.mask.block_origin, keys.first, origin_);
+    shift(p.mask.prefix_lens, s.mask.prefix, keys.first, prefix_);
+    shift(p.mask.hole_starts, s.mask.hole_begin, keys.first, hole_begin_);
+    shift(p.mask.hole_ends, s.mask.hole_end, keys.first, hole_end_);
+    cut(p.mask.keep, s.b, rows, keys, group);
+    cut(p.bias, s.b, rows, keys, group);
+    if (p.alibi_slopes) {
+      TensorView& t = p.alibi_slopes;
+      const int64_t step = t.step(-1);
+      t.data = element(t, head_ * step + (t.rank == 2 ? s.b * t.stride[0] : 0));
+      t.rank = 1;
+      t.shape[0] = group;
+      t.stride[0] = step;
+    }
+    if (block.ids) {
+      p.mask.q_segment_ids =
+          ids_view(ids_of(r.p_.mask.q_segment_ids, s.b, s.q_first), rows.local, rows.count);
+      p.mask.kv_segment_ids =
+          ids_view(ids_of(block.ids, s.b, block.first[b]), keys.local, keys.count);
+    }
+    if (r.p_.dropout_p <= 0.0f) return;
+    use.dropout = &r.dropout_;
+    use.first_row = rows.first;
+    use.first_key = keys.first;
+    use.first_head = s.b * r.shape_.heads + head_;
+  }
+
+ private:
+  static void shift(TensorView& word, int64_t value, int64_t first_key, int64_t& shifted) {
+    if (!word) return;
+    shifted = value - first_key;
+    word = index_view(shifted);
+  }
+  static TensorView ids_view(const TensorView& ids, int64_t first, int64_t count) {
+    TensorView view = ids;
+    view.data = element(ids, first * ids.stride[0]);
+    view.rank = 2;
+    view.shape = {1, count};
+    view.stride = {0, ids.stride[0]};
+    return view;
+  }
+  // Of keep or bias [batch, heads, own rows, keys of the whole sequence], this piece's part.
+  void cut(TensorView& t, int64_t b, const RingChunk& rows, const RingChunk& keys, int64_t group) {
+    if (!t) return;
+    const BroadcastView full(t);
+    const auto dim = [&](int from_end) { return t.rank > from_end ? t.dim(-1 - from_end) : 1; };
+    TensorView part = t;
+    part.data = element(t, b * full.b + head_ * full.h + rows.local * full.i + keys.first * full.j);
+    part.rank = 4;
+    part.shape = {1, dim(2) == 1 ? 1 : group, dim(1) == 1 ? 1 : rows.count,
+                  dim(0) == 1 ? 1 : keys.count};
+    part.stride = {0, full.h, full.i, full.j};
+    t = part;
+  }
+
+  const int64_t head_;
+  int64_t q_start_ = 0, origin_ = 0, prefix_ = 0, hole_begin_ = 0, hole_end_ = 0;
+};
+
+RingRows::RingRows(const TileOps& ops, const AttentionArgs& a, const AttentionParams& p,
+                   const ExecContext& context, const std::vector<RingSequence>& sequences)
+    : ops_(ops), a_(a), p_(p), context_(context), shape_(call_shape(a)) {
+  dropout_ = dropout_of(p);
+  const int64_t step = task_positions(shape_);
+  for (const RingSequence& sequence : sequences)
+    for (const RingChunk& chunk : sequence.rows)
+      for (int64_t row = 0; row < chunk.count; row += step)
+        for (int64_t h = 0; h < shape_.kv_heads; ++h)
+          tasks_.push_back(
+              {&sequence,
+               {chunk.first + row, std::min(step, chunk.count - row), chunk.local + row},
+               h});
+  // Under a causal mask the last rows have the most keys: they go first, so that no thread ends
+  // with them.
+  std::stable_sort(tasks_.begin(), tasks_.end(),
+                   [](const Task& x, const Task& y) { return x.rows.first > y.rows.first; });
+  workers_ = worker_count(context, static_cast<int64_t>(tasks_.size()));
+  if (!take_memory()) return;
+  const int64_t slots = all_rows(a) * shape_.heads;
+  std::fill_n(m_, slots, -INFINITY);
+  std::fill_n(l_, slots, 0.0f);
+}
+
+// The workspace serves both parts or the workers alone.
+bool RingRows::take_memory() {
+  tiles_bytes_ = aligned(tiles_workspace_bytes(ops_, largest_piece(a_), p_, 1));
+  const uint64_t worker_bytes = partial_bytes(shape_) + tiles_bytes_;
+  const uint64_t bytes = gathered_bytes(a_), all = bytes + Scratch::bytes(worker_bytes, workers_);
+  inner_context_ = context_;
+  if (context_.workspace != nullptr && context_.workspace_bytes >= all &&
+      reinterpret_cast<uintptr_t>(context_.workspace) % kAlignment == 0) {
+    gathered_ = static_cast<std::byte*>(context_.workspace);
+    inner_context_.workspace = gathered_ + bytes;
+    inner_context_.workspace_bytes -= bytes;
+  } else {
+    owns_gathered_ = true;
+    const Allocator& from = context_.allocator;
+    gathered_ = static_cast<std::byte*>(
+        from.allocate != nullptr
+            ? from.allocate(from.user, context_.device, std::max<uint64_t>(bytes, 1), kAlignment,
+                            context_.stream)
+            : ::operator new (std::max<uint64_t>(bytes, 1), std::align_val_t{kAlignment},
+                              std::nothrow));
+  }
+  scratch_.emplace(inner_context_, worker_bytes, workers_);
+  if (gathered_ == nullptr) return false;
+  m_ = reinterpret_cast<float*>(gathered_);
+  l_ = reinterpret_cast<float*>(gathered_ + state_bytes(a_));
+  out_ = reinterpret_cast<float*>(gathered_ + 2 * state_bytes(a_));
+  return true;
+}
+
+RingRows::~RingRows() {
+  if (!owns_gathered_ || gathered_ == nullptr) return;
+  const Allocator& to = context_.allocator;
+  if (to.allocate != nullptr)
+    to.deallocate(to.user, context_.device, gathered_, std::max<uint64_t>(gathered_bytes(a_), 1),
+                  context_.stream);
+  else
+    ::operator delete (gathered_, std::align_val_t{kAlignment});
+}
+
+uint64_t RingRows::workspace_bytes(const TileOps& ops, const AttentionArgs& a,
+                                   const AttentionParams& p, int32_t workers) {
+  const uint64_t tiles = aligned(tiles_workspace_bytes(ops, largest_piece(a), p, 1));
+  return gathered_bytes(a) + Scratch::bytes(partial_bytes(call_shape(a)) + tiles, workers);
+}
+
+int64_t RingRows::slot(const Task& task, int64_t row, int64_t head) const {
+  const Sequence& s = task.sequence->s;
+  const int64_t first = shape_.ragged ? s.q_first : s.b * a_.q.dim(1);
+  return (first + task.rows.local + row) * shape_.heads + task.kv_head * shape_.group() + head;
+}
+
+Status RingRows::attend(const KeyBlock& block) {
+  std::atomic<bool> failed{false};
+  Status first{};
+  parallel(context_, workers_, static_cast<int64_t>(tasks_.size()),
+           [&](int64_t task, int32_t worker) {
+             const Status s = attend(tasks_[static_cast<size_t>(task)], block, worker);
+             if (!s && !failed.exchange(true)) first = s;
+           });
+  return first;
+}
+
+Status RingRows::attend(const Task& task, const KeyBlock& block, int32_t worker) const {
+  const RingChunk& rows = task.rows;
+  std::byte* const scratch = scratch_->of(worker);
+  auto* const out = reinterpret_cast<float*>(scratch);
+  auto* const lse = reinterpret_cast<float*>(
+      scratch +
+      aligned(static_cast<uint64_t>(task_positions(shape_) * shape_.group() * shape_.v_dim) *
+              sizeof(float)));
+  ExecContext context = context_;
+  context.parallel_for = {run_here, nullptr, 1};
+  context.workspace = scratch + partial_bytes(shape_);
+  context.workspace_bytes = tiles_bytes_;
+  for (const RingChunk& chunk : block.chunks[static_cast<size_t>(task.sequence->s.b)]) {
+    // Pieces end at multiples of their size in the whole sequence.
+    const int64_t end = chunk.first + chunk.count;
+    for (int64_t j = chunk.first; j < end;) {
+      const int64_t next = std::min(end, (j / kPieceKeys + 1) * kPieceKeys);
+      const RingChunk keys{j, next - j, chunk.local + j - chunk.first};
+      j = next;
+      if (task.sequence->s.mask.classify(rows.first, rows.first + rows.count, keys.first,
+                                         keys.first + keys.count) == TileKind::kSkip)
+        continue;
+      const Piece piece(*this, task, block, keys, out, lse);
+      if (const Status s = run_tiles(ops_, piece.a, piece.p, context, piece.use); !s) return s;
+      join(task, out, lse);
+    }
+  }
+  return {};
+}
+
+// A partial result counts like one key whose score is its lse and whose value is its out.
+void RingRows::join(const Task& task, const float* out, const float* lse) const {
+  const int64_t group = shape_.group(), dims = shape_.v_dim;
+  for (int64_t row = 0; row < task.rows.count; ++row)
+    for (int64_t h = 0; h < group; ++h) {
+      const float part = lse[h * task.rows.count + row];
+      if (part == -INFINITY) continue;  // no key of the piece is visible
+      const int64_t at = slot(task, row, h);
+      const float* from = out + (row * group + h) * dims;
+      float* to = out_ + at * dims;
+      OnlineSoftmax state{m_[at], l_[at]};
+      const bool fresh = state.l == 0.0f;
+      const float factor = state.admit(part), weight = std::exp(part - state.base());
+      state.l += weight;
+      m_[at] = state.m;
+      l_[at] = state.l;
+      if (fresh)
+        for (int64_t d = 0; d < dims; ++d) to[d] = weight * from[d];
+      else
+        for (int64_t d = 0; d < dims; ++d) to[d] = to[d] * factor + weight * from[d];
+    }
+}
+
+void RingRows::finish() {
+  parallel(context_, workers_, static_cast<int64_t>(tasks_.size()),
+           [&](int64_t task, int32_t) { finish(tasks_[static_cast<size_t>(task)]); });
+}
+
+void RingRows::finish(const Task& task) const {
+  const Sequence& s = task.sequence->s;
+  const RowsView out = rows_of(a_.out, s.b, s.q_first);
+  const int64_t head = task.kv_head * shape_.group();
+  for (int64_t row = 0; row < task.rows.count; ++row)
+    for (int64_t h = 0; h < shape_.group(); ++h) {
+      const int64_t at = slot(task, row, h), i = task.rows.local + row;
+      float* acc = out_ + at * shape_.v_dim;
+      OnlineSoftmax state{m_[at], l_[at]};
+      if (state.l == 0.0f) std::fill_n(acc, shape_.v_dim, 0.0f);  // never joined
+      float factor = 1.0f;
+      for (int64_t n = 0; n < sink_count(p_.sinks); ++n)
+        factor *= state.admit_sink(sink_logit(p_.sinks, head + h, n));
+      ops_.store(acc, factor * state.inverse_sum(), static_cast<int32_t>(shape_.v_dim),
+                 out.at(i, head + h), out.dim, elem_of(out.dtype));
+      if (a_.lse)
+        store(lse_rows_of(a_.lse, s.b, s.q_first).at(i, head + h), DType::kF32, state.lse());
+    }
+}
+
+}  // namespace attend::native
