@@ -106,6 +106,63 @@ void add_corners(std::vector<AttentionCase>& list) {
   }
 }
 
+AttentionCase cached(Family family, int64_t seqlen_q, int64_t seqlen_k, int64_t head_dim) {
+  AttentionCase c = blank(family);
+  c.seqlen_q = family == Family::kDecode ? 1 : seqlen_q;
+  c.seqlen_k = seqlen_k;
+  c.head_dim = head_dim;
+  c.lse = true;
+  c.causal = true;
+  return c;
+}
+
+// Caches: every dimension, keys on the edges of tiles, pages and splits, nothing there.
+void add_caches(std::vector<AttentionCase>& list) {
+  size_t n = 0;
+  for (Family family : {Family::kPaged, Family::kDecode}) {
+    for (int64_t dim : {1, 31, 64, 80, 96, 128, 192, 256, 257, 512, 576}) {
+      AttentionCase c = cached(family, 5, 37, dim);
+      c.dtype = kDTypes[n++ % 3];
+      c.heads = 4, c.kv_heads = dim == 576 ? 1 : 2;
+      if (dim == 576) c.v_dim = 512, c.v_in_k = true;
+      if (dim == 576 && family == Family::kPaged) c.own_rows = OwnRows::kStored;
+      list.push_back(c);
+      c.k_cache = c.v_cache = n % 2 ? DType::kF8E4M3 : DType::kBF16;
+      c.own_rows = OwnRows::kNone;
+      list.push_back(c);
+    }
+    for (int64_t keys : {15,  16,  17,  31,  32,  33,  63,   64,   65,   127,  128,  129,
+                         255, 256, 257, 511, 512, 513, 1023, 1024, 1025, 2047, 2048, 2049}) {
+      AttentionCase c = cached(family, keys % 3 + 1, keys, 32);
+      c.dtype = kDTypes[n++ % 3];
+      c.heads = keys < 1000 ? 2 : 8;
+      c.page_size = family == Family::kPaged ? 32 : 0;
+      if (keys % 2) c.sinks = PerHead::k1D;
+      list.push_back(c);
+    }
+    for (Layout layout : {Layout::kDense, Layout::kRagged}) {
+      if (layout == Layout::kRagged && family == Family::kDecode) continue;
+      for (PageTable table : {PageTable::kBlockTable, PageTable::kCsr}) {
+        AttentionCase c = cached(family, 3, 0, 16);
+        c.layout = layout;
+        if (family == Family::kPaged) c.table = table;
+        list.push_back(c);  // rows without keys
+        c.sinks = PerHead::k2D;
+        list.push_back(c);
+        c.batch = 0;
+        list.push_back(c);
+        if (family == Family::kDecode) break;
+        c.batch = 2;
+        c.own_rows = OwnRows::kStored;
+        list.push_back(c);  // rows that see themselves alone
+        c.seqlen_q = 0;
+        c.seqlen_k = 9;
+        list.push_back(c);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<AttentionCase> edge_cases(bool full) {
@@ -113,6 +170,7 @@ std::vector<AttentionCase> edge_cases(bool full) {
   add_tile_edges(list, full);
   add_head_dims(list);
   add_corners(list);
+  add_caches(list);
   if (full) list.push_back(sized(3, 16500, 64));
   return list;
 }

@@ -248,7 +248,8 @@ std::vector<Flag> make_flags(Family family, bool large) {
     if (family == Family::kPaged && (name == "max_seqlen" || name == "seqused_k")) taken = true;
     if (one_row && (name == "layout" || name == "max_seqlen")) taken = true;
     if (taken) continue;
-    std::vector<size_t> levels = large ? std::vector<size_t>{} : thin_levels(name);
+    // A single row is cheap enough for all of them.
+    std::vector<size_t> levels = large || one_row ? std::vector<size_t>{} : thin_levels(name);
     // One query row against a block mask is vanilla's.
     if (family == Family::kSplash && name == "sizes") levels = {3, 4, 7};
     all.push_back(levels.empty() ? flag : only(flag, levels));

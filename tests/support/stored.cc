@@ -49,7 +49,9 @@ std::string wrong_slot(const AttentionArgs& a) {
     const int64_t slot = load_int(a.seq.slot_mapping, token);
     if (slot < 0) return "";
     const std::string wrong = wrong_row("k", a.k, a.k_new, a.k_descale, b, t, token, slot);
-    return wrong.empty() ? wrong_row("v", a.v, a.v_new, a.v_descale, b, t, token, slot) : wrong;
+    // v in the memory of k is stored with it, by k's descale.
+    if (!wrong.empty() || a.v.data == a.k.data) return wrong;
+    return wrong_row("v", a.v, a.v_new, a.v_descale, b, t, token, slot);
   };
   if (!a.q) {  // append: every token, none of a batch
     for (int64_t token = 0; token < a.seq.slot_mapping.dim(0); ++token)
