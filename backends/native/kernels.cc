@@ -14,6 +14,7 @@ void add_kernels(Registry& registry) {
   add_decode(registry);
   add_append(registry);
   add_merge(registry);
+  add_ring(registry);
 }
 
 }  // namespace attend::native

@@ -13,6 +13,7 @@ void add_merge(Registry& registry);
 void add_paged(Registry& registry);
 void add_splash(Registry& registry);
 void add_sdpa(Registry& registry);
+void add_ring(Registry& registry);
 void add_vanilla(Registry& registry);
 
 }  // namespace native

@@ -103,7 +103,10 @@ class RingRows::Piece {
     p.mask.diagonal = Diagonal::kBottomRight;
     q_start_ = rows.first + s.mask.d - keys.first;
     p.mask.q_start = index_view(q_start_);
-    shift(p.mask.block_origin, s.mask.block_origin, keys.first, origin_);
+    if (p.mask.block_size > 0 && !p.mask.causal) {  // its default names a position too
+      origin_ = s.mask.block_origin - keys.first;
+      p.mask.block_origin = index_view(origin_);
+    }
     shift(p.mask.prefix_lens, s.mask.prefix, keys.first, prefix_);
     shift(p.mask.hole_starts, s.mask.hole_begin, keys.first, hole_begin_);
     shift(p.mask.hole_ends, s.mask.hole_end, keys.first, hole_end_);

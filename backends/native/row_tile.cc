@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "ops/common/online_softmax.h"
 
@@ -209,19 +210,22 @@ void RowTile::load_words(TileRow& row, int32_t r, int64_t j0) {
   words_.load_row(w_, s_, h, i, row);
 }
 
-// Step 6 of the score order: the sum of weights stays what it was.
+// Step 6 of the score order: the sum of weights stays what it was, and what 1 / (1 - p) adds comes
+// with the division, so that a 16-bit weight is rounded once.
 void RowTile::drop(int32_t r, int64_t j0) {
   const Dropout& dropout = *c_.use.dropout;
   const int64_t i = c_.use.first_row + position(r),
                 head_number = c_.use.first_head + s_.b * c_.shape.heads + head(r);
-  float* weights = w_.s + int64_t{r} * kScoreStride;
+  const size_t width = sizeof(float) / static_cast<size_t>(c_.ops.word_values);
+  auto* weights = reinterpret_cast<std::byte*>(w_.s + int64_t{r} * kScoreStride);
+  const int32_t panel = r / c_.ops.row_step, end = std::min(t_.key_end[panel], keys_);
   Philox4x32 words{};
   int64_t drawn = -1;
-  for (int32_t n = 0; n < keys_; ++n) {
+  for (int32_t n = t_.key_begin[panel]; n < end; ++n) {
     const int64_t j = c_.use.first_key + j0 + n;
     if (j / 4 != drawn) words = dropout.words(head_number, i, j);
     drawn = j / 4;
-    weights[n] = dropout.keeps(words, j) ? weights[n] * dropout.keep_scale : 0.0f;
+    if (!dropout.keeps(words, j)) std::memset(weights + static_cast<size_t>(n) * width, 0, width);
   }
 }
 
@@ -233,7 +237,7 @@ void RowTile::finish() {
     float* acc = t_.out + r * c_.sizes.v_dims;
     // No visible key: 0 whatever other rows of the tile have put beside it.
     if (row.l == 0.0f) std::fill_n(acc, c_.shape.v_dim, 0.0f);
-    float factor = 1.0f;
+    float factor = c_.use.dropout != nullptr ? c_.use.dropout->keep_scale : 1.0f;
     for (int64_t n = 0; n < sink_count(c_.p.sinks); ++n)
       factor *= row.admit_sink(sink_logit(c_.p.sinks, h, n));
     c_.ops.store(acc, factor * row.inverse_sum(), static_cast<int32_t>(c_.shape.v_dim),

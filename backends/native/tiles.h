@@ -44,10 +44,14 @@ using RunTiles = Status (*)(const TileOps&, const AttentionArgs&, const Attentio
 Status run_plain_tiles(const TileOps&, const AttentionArgs&, const AttentionParams&,
                        const ExecContext&);
 
+// What scratch an operator wants beside, or in place of, that of its tiles.
+using TilesWorkspace = uint64_t (*)(const TileOps&, const AttentionArgs&, const AttentionParams&,
+                                    int32_t workers);
+
 // A string that lives as long as the registry.
 const char* kept(std::string text);
 
-template <RunTiles run_op, Isa isa, const TileOps& ops>
+template <RunTiles run_op, TilesWorkspace bytes, Isa isa, const TileOps& ops>
 AttentionKernel tile_row(OpId op, const char* serves, int32_t priority, const char* needs) {
   AttentionKernel row{};
   row.op = op;
@@ -61,7 +65,7 @@ AttentionKernel tile_row(OpId op, const char* serves, int32_t priority, const ch
     return tiles_take(ops, a);
   };
   row.workspace_bytes = [](const AttentionArgs& a, const AttentionParams& p, int32_t workers) {
-    return tiles_workspace_bytes(ops, a, p, workers);
+    return bytes(ops, a, p, workers);
   };
   row.run = [](const AttentionArgs& a, const AttentionParams& p, const ExecContext& context) {
     return run_op(ops, a, p, context);
@@ -70,13 +74,13 @@ AttentionKernel tile_row(OpId op, const char* serves, int32_t priority, const ch
 }
 
 // A row for every instruction set. serves: what the operator takes, in the words of a summary.
-template <RunTiles run_op>
+template <RunTiles run_op, TilesWorkspace bytes = tiles_workspace_bytes>
 void add_tile_rows(Registry& registry, OpId op, const char* serves) {
-  registry.add(tile_row<run_op, Isa::kPortable, kPortableOps>(op, serves, 0, "any CPU"));
+  registry.add(tile_row<run_op, bytes, Isa::kPortable, kPortableOps>(op, serves, 0, "any CPU"));
 #if defined(__x86_64__)
-  registry.add(tile_row<run_op, Isa::kAvx2, kAvx2Ops>(op, serves, 10, "AVX2 with FMA"));
-  registry.add(tile_row<run_op, Isa::kAvx512, kAvx512Ops>(op, serves, 20, "AVX-512"));
-  registry.add(tile_row<run_op, Isa::kAvx512Bf16, kAvx512Bf16Ops>(
+  registry.add(tile_row<run_op, bytes, Isa::kAvx2, kAvx2Ops>(op, serves, 10, "AVX2 with FMA"));
+  registry.add(tile_row<run_op, bytes, Isa::kAvx512, kAvx512Ops>(op, serves, 20, "AVX-512"));
+  registry.add(tile_row<run_op, bytes, Isa::kAvx512Bf16, kAvx512Bf16Ops>(
       op, serves, bf16_dot_products_pay() ? 30 : 15, "bf16 alone, by AVX-512 BF16 dot products"));
 #endif
 }

@@ -7,7 +7,6 @@
 #include <numeric>
 
 #include "attend/parallel.h"
-#include "attend/registry.h"
 #include "tests/ring/ranks.h"
 #include "tests/support/judge.h"
 #include "tests/support/tensors.h"
@@ -19,15 +18,8 @@ namespace {
 // Whether ring has all words of a case.
 bool in_domain(const AttentionCase& c) {
   const int64_t dim = std::max(c.head_dim, c.dim_v());
-  return !c.weights && !c.scores && (dim <= 512 || (c.head_dim == 576 && c.dim_v() == 512));
-}
-
-std::vector<const AttentionKernel*> rows() {
-  std::vector<const AttentionKernel*> list;
-  for (const AttentionKernel& row :
-       Registry::global().attention_kernels(OpId::kRing, DeviceType::kNative))
-    list.push_back(&row);
-  return list;
+  return c.family == Family::kPlain && !c.weights && !c.scores &&
+         (dim <= 512 || (c.head_dim == 576 && c.dim_v() == 512));
 }
 
 void expect_right(CaseTensors& t, const Judge& judge, const Placing& placing,
@@ -43,33 +35,7 @@ void expect_right(CaseTensors& t, const Judge& judge, const Placing& placing,
 
 constexpr RingPlacement kPlacements[] = {RingPlacement::kContiguous, RingPlacement::kZigzag};
 
-// One process: every row x the cases of all operators.
-TEST(Ring, AloneOnEveryRowMatchesTheOracle) {
-  ASSERT_FALSE(rows().empty());
-  size_t n = 0;
-  std::vector<size_t> taken(rows().size());
-  for (const AttentionCase& c : cases(tier_from_environment())) {
-    ++n;
-    if (!in_domain(c) || (tier_from_environment() == Tier::kSmoke && n % 3 != 0)) continue;
-    SCOPED_TRACE(name(c));
-    CaseTensors t = make_tensors(c);
-    const Judge judge(t.args, t.params);
-    for (size_t r = 0; r < rows().size(); ++r) {
-      const AttentionKernel& row = *rows()[r];
-      if (!row.supports(t.args, t.params, {})) continue;
-      ++taken[r];
-      t.reset_outputs();
-      EXPECT_STREQ(RingAttention().run_kernel(row.name, t.args, t.params).kernel, row.name);
-      EXPECT_EQ(t.damaged_guard(), "") << row.name;
-      const auto verdicts = judge.compare(t.args);
-      EXPECT_TRUE(all_ok(verdicts)) << row.name << "\n" << to_string(verdicts);
-    }
-  }
-  for (size_t r = 0; r < rows().size(); ++r)
-    if (rows()[r]->available({})) EXPECT_GT(taken[r], 20u) << rows()[r]->name;
-}
-
-// Every case of all operators, each on another number of ranks.
+// Every case of flash and of dropout, each on another number of ranks. (The rows alone: kernels/.)
 TEST(Ring, RanksMatchTheOracleOnEveryCase) {
   size_t n = 0, ran = 0;
   for (const AttentionCase& c : cases(tier_from_environment())) {
