@@ -135,7 +135,7 @@ class Readme(unittest.TestCase):
 
     def test_inner_loop_is_two_hops_away(self):
         links = re.findall(r"\]\((backends/\S+\.cc)\)", text("README.md"))
-        self.assertEqual(links, ["backends/native/flash.cc"])
+        self.assertEqual(links, ["backends/native/tiles.cc"])
         hops = re.findall(r"(?:backends/native/)?isa/[\w-]+\.h", text(links[0]))
         self.assertTrue(hops, f"{links[0]} does not name the file of the inner loop")
         for hop in hops:
