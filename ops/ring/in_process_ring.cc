@@ -38,6 +38,10 @@ struct InProcessRing::State {
     }
     Status wait(void*) override { return ring_.wait(*this); }
     void abort(const char* why) noexcept override { ring_.abort(why); }
+    void end() {
+      offer_ = {};
+      under_way_ = false;
+    }
 
    private:
     friend struct State;
@@ -91,8 +95,7 @@ struct InProcessRing::State {
       return me.offer_.stage == Offer::Stage::kNone ||
              (aborted && me.offer_.stage == Offer::Stage::kOffered);
     });
-    me.offer_ = {};
-    me.under_way_ = false;
+    me.end();
     return aborted ? reason() : Status{};
   }
 
@@ -155,6 +158,7 @@ void InProcessRing::abort(const char* why) noexcept { state_->abort(why); }
 void InProcessRing::reset() {
   const std::lock_guard lock(state_->mutex);
   state_->aborted = false;
+  for (const auto& rank : state_->ranks) rank->end();
   state_->why = kAborted;
 }
 
