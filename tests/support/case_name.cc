@@ -63,6 +63,7 @@ std::string name(const AttentionCase& c) {
     if (c.table == PageTable::kCsr) s += "_csr";
     s += keys_name(c.keys_from);
     s += own_name(c.own_rows);
+    if (c.full_lengths) s += "_full";
   }
   if (c.start) s += "_start";
   if (c.end) s += "_end";
@@ -70,6 +71,7 @@ std::string name(const AttentionCase& c) {
     add("_blocks", c.block_mask_q);
     add("x", c.block_mask_k);
     s += spread_name(c.block_mask);
+    if (c.block_mask_quarters != 3) add("_quarters", c.block_mask_quarters);
   }
   if (c.softcap > 0) add("_cap", static_cast<int64_t>(c.softcap));
   if (c.bias != Spread::kNone) s += std::string("_bias") + spread_name(c.bias) + name(c.bias_dtype);

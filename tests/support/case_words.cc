@@ -24,15 +24,15 @@ std::vector<int64_t> spread_shape(const AttentionCase& c, Spread spread, int64_t
   return {};
 }
 
-// A boolean tensor: three of four are true, and every seventh row is empty.
-TensorView booleans(CaseMemory& memory, const std::vector<int64_t>& shape) {
+// A boolean tensor: `quarters` of four are true, and every seventh row is empty.
+TensorView booleans(CaseMemory& memory, const std::vector<int64_t>& shape, int32_t quarters = 3) {
   memory.next_role();
   const Placement p = place(shape, memory.c.strides, -1, -1, true);
   std::byte* data = memory.input(p.elements);
   const int64_t row = std::max<int64_t>(shape.back(), 1);
   for (int64_t n = 0; n < p.elements; ++n) {
     const bool empty_row = shape.size() > 1 && row > 1 && memory.draw(-10 - n / row) % 7 == 0;
-    data[n] = std::byte{!empty_row && memory.draw(n) % 4 != 0};
+    data[n] = std::byte{!empty_row && memory.draw(n) % 4 >= static_cast<uint64_t>(4 - quarters)};
   }
   return view_of(data, DType::kBool, shape, p);
 }
@@ -145,7 +145,8 @@ void make_position_words(CaseMemory& memory, const CaseLengths& lengths, MaskSpe
     mask.block_mask_k = c.block_mask_k;
     mask.block_mask =
         booleans(memory, spread_shape(c, c.block_mask, tiles(lengths.max_rows, c.block_mask_q),
-                                      tiles(lengths.max_keys, c.block_mask_k)));
+                                      tiles(lengths.max_keys, c.block_mask_k)),
+                 c.block_mask_quarters);
   }
 }
 

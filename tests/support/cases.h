@@ -63,6 +63,7 @@ struct AttentionCase {
   Strides strides = Strides::kContiguous;
   bool max_seqlen = false;  // ragged: upper bounds above the true lengths are given
   bool seqused_q = false, seqused_k = false;
+  bool full_lengths = false;  // paged: every request has seqlen_k keys, as the benches count them
   bool lse = false, weights = false, scores = false;
   bool weights_f32 = true;
   ScoresStage scores_stage = ScoresStage::kMasked;
@@ -97,6 +98,7 @@ struct AttentionCase {
   // Splash.
   Spread block_mask = Spread::kNone;
   int32_t block_mask_q = 0, block_mask_k = 0;
+  int32_t block_mask_quarters = 3;  // of its entries that are kept
 
   DType k_dtype() const { return k_cache.value_or(dtype); }
   DType v_dtype() const { return v_in_k ? k_dtype() : v_cache.value_or(dtype); }
@@ -128,6 +130,8 @@ std::vector<AttentionCase> pair_cases(Family family, uint64_t seed, bool large);
 std::vector<AttentionCase> two_word_cases(Family family, bool all);
 // Sizes on the edges of tiles, of pages and of splits; nothing there; words that meet in threes.
 std::vector<AttentionCase> edge_cases(bool full);
+// Shapes of models, each in the words of the operators that serve it.
+std::vector<AttentionCase> bench_cases();
 
 // A flag of a case and the settings that it takes in the pair list; a test walks them to see that
 // all pairs occur.
