@@ -17,7 +17,7 @@ struct RowPointers {
   const void* const* rows;
   int64_t step;
   Elem elem;
-  float scale;  // 1 where words hold pairs
+  float scale = 1.0f;  // 1 where words hold pairs
 };
 
 // One tile: `panels` groups of row_step rows against the keys of one key tile.
