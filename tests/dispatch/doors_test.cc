@@ -26,16 +26,19 @@ class EveryOperator : public ::testing::TestWithParam<OpId> {
   const AttentionOp& op() const { return attention_op(GetParam()); }
   std::string row_prefix() const { return std::string(name(GetParam())) + "/native/"; }
 };
-INSTANTIATE_TEST_SUITE_P(Doors, EveryOperator, ::testing::Values(OpId::kVanilla, OpId::kFlash),
+// All that share AttentionArgs but append, which has no q and no out (other_doors_test).
+INSTANTIATE_TEST_SUITE_P(Doors, EveryOperator,
+                         ::testing::Values(OpId::kVanilla, OpId::kFlash, OpId::kPaged,
+                                           OpId::kSplash, OpId::kDecode, OpId::kSdpa, OpId::kRing),
                          [](const auto& p) { return name(p.param); });
 
 TEST_P(EveryOperator, RunsOnNativeThroughBothDoors) {
   for (const Door door : {&AttentionOp::forward, &AttentionOp::forward_native}) {
-    MeanCall call;
+    MeanCall call(GetParam());
     const RunResult result = (op().*door)(call.args, call.params, {});
     EXPECT_TRUE(std::string(result.kernel).starts_with(row_prefix())) << result.kernel;
     EXPECT_STREQ(result.kernel, op().supports(call.args, call.params, {}).kernel);
-    for (int64_t i = 0; i < MeanCall::kRows; ++i)
+    for (int64_t i = 0; i < call.rows; ++i)
       for (int64_t h = 0; h < MeanCall::kHeads; ++h)
         for (int64_t e = 0; e < MeanCall::kDim; ++e)
           EXPECT_NEAR(
@@ -50,8 +53,8 @@ TEST_P(EveryOperator, SaysHowToGetABackendThatIsAbsent) {
        {std::tuple{DeviceType::kCuda, Door(&AttentionOp::forward_cuda), "libattend_cuda.so"},
         std::tuple{DeviceType::kRocm, Door(&AttentionOp::forward_rocm), "libattend_rocm.so"}}) {
     if (loaded(device)) GTEST_SKIP() << "a " << name(device) << " backend is loaded here";
-    MeanCall there({device, 0});
-    MeanCall here;  // of a machine that has only native memory
+    MeanCall there(GetParam(), {device, 0});
+    MeanCall here(GetParam());  // of a machine that has only native memory
     for (const Thrown& e : {thrown([&] { (op().*door)(there.args, there.params, {}); }),
                             thrown([&] { op().forward(there.args, there.params); }),
                             thrown([&] { (op().*door)(here.args, here.params, {}); })}) {
@@ -67,7 +70,7 @@ TEST_P(EveryOperator, SaysHowToGetABackendThatIsAbsent) {
 
 TEST_P(EveryOperator, NativeDoorRefusesTensorsOfAnotherDevice) {
   for (const DeviceType device : {DeviceType::kCuda, DeviceType::kRocm}) {
-    MeanCall call({device, 0});
+    MeanCall call(GetParam(), {device, 0});
     const Thrown e = thrown([&] { op().forward_native(call.args, call.params); });
     EXPECT_EQ(e.code, ErrorCode::kInvalidArgument);
     EXPECT_TRUE(
@@ -78,7 +81,7 @@ TEST_P(EveryOperator, NativeDoorRefusesTensorsOfAnotherDevice) {
 }
 
 TEST_P(EveryOperator, RefusesTensorsOnTwoDevices) {
-  MeanCall call;
+  MeanCall call(GetParam());
   call.args.v.device = {DeviceType::kCuda, 0};
   const Thrown e = thrown([&] { op().forward(call.args, call.params); });
   EXPECT_EQ(e.code, ErrorCode::kInvalidArgument);
@@ -87,7 +90,7 @@ TEST_P(EveryOperator, RefusesTensorsOnTwoDevices) {
 }
 
 TEST_P(EveryOperator, SupportsAnswersInWordsWhatForwardWouldThrow) {
-  MeanCall call;
+  MeanCall call(GetParam());
   EXPECT_TRUE(op().supports(call.args, call.params, {}));
   call.args.k.shape[3] = 5;  // another head_dim than q's
   Support answer;
@@ -104,14 +107,14 @@ TEST_P(EveryOperator, SupportsAnswersInWordsWhatForwardWouldThrow) {
   EXPECT_FALSE(answer);
   for (const DeviceType device : {DeviceType::kCuda, DeviceType::kRocm}) {
     if (loaded(device)) continue;
-    MeanCall there({device, 0});
+    MeanCall there(GetParam(), {device, 0});
     EXPECT_NO_THROW(answer = op().supports(there.args, there.params, {device, 0}));
     EXPECT_EQ(answer.code, ErrorCode::kBackendUnavailable) << answer.message;
   }
 }
 
 TEST_P(EveryOperator, ExplainAsksEveryRow) {
-  const MeanCall call;
+  const MeanCall call(GetParam());
   const auto rows = Registry::global().attention_kernels(GetParam(), DeviceType::kNative);
   const auto answers = op().explain(call.args, call.params, {});
   ASSERT_EQ(answers.size(), rows.size());
@@ -124,7 +127,7 @@ TEST_P(EveryOperator, ExplainAsksEveryRow) {
 TEST_P(EveryOperator, RunsOneRowByItsName) {
   for (const AttentionKernel& row :
        Registry::global().attention_kernels(GetParam(), DeviceType::kNative)) {
-    MeanCall call;
+    MeanCall call(GetParam());
     if (!row.available({})) {
       const Thrown e = thrown([&] { op().run_kernel(row.name, call.args, call.params); });
       EXPECT_EQ(e.code, ErrorCode::kUnsupported) << e.what;
@@ -135,23 +138,32 @@ TEST_P(EveryOperator, RunsOneRowByItsName) {
     EXPECT_STREQ(op().run_kernel(row.name, call.args, call.params).kernel, row.name);
     EXPECT_NEAR(call.out[0], call.mean(0, 0), 1e-5);
   }
-  MeanCall call;
+  MeanCall call(GetParam());
   const Thrown e = thrown([&] { op().run_kernel("flash/native/none", call.args, call.params); });
   EXPECT_EQ(e.code, ErrorCode::kInvalidArgument);
   EXPECT_TRUE(e.says("'flash/native/none'") && e.says(row_prefix())) << e.what;
 }
 
-TEST(Operators, ThatAreNotBuiltSaySo) {
-  for (const OpId op : {OpId::kGdn, OpId::kMerge, OpId::kAppend, OpId::kCount}) {
+TEST(Operators, AreFoundByTheirIds) {
+  for (int n = 0; n < static_cast<int>(OpId::kCount); ++n) {
+    const auto op = static_cast<OpId>(n);
+    if (op == OpId::kGdn || op == OpId::kMerge) continue;
+    EXPECT_EQ(attention_op(op).id(), op) << name(op);
+  }
+}
+
+TEST(Operators, OfOtherArgumentsSaySo) {
+  for (const OpId op : {OpId::kGdn, OpId::kMerge, OpId::kCount}) {
     const Thrown e = thrown([&] { attention_op(op); });
     EXPECT_EQ(e.code, ErrorCode::kUnsupported);
-    EXPECT_FALSE(e.what.empty());
+    EXPECT_TRUE(e.says("arguments are not AttentionArgs; use GatedDeltaNet or MergePartials"))
+        << e.what;
   }
 }
 
 // What an embedding program sets wrongly in its context is refused before anything runs.
 TEST(Context, IsChecked) {
-  MeanCall call;
+  MeanCall call(OpId::kFlash);
   ExecContext no_workers;
   no_workers.parallel_for.run = [](void*, int64_t, void (*)(void*, int64_t, int32_t), void*) {};
   ExecContext half;
@@ -181,9 +193,10 @@ TEST(Context, ParallelForIsTheCallersOwn) {
     c->tasks += tasks;
     for (int64_t t = tasks; t-- > 0;) body(body_context, t, static_cast<int32_t>(t % 2));
   };
-  for (const OpId op : {OpId::kVanilla, OpId::kFlash}) {
+  for (const OpId op : {OpId::kVanilla, OpId::kFlash, OpId::kPaged, OpId::kSplash, OpId::kDecode,
+                        OpId::kSdpa, OpId::kRing}) {
     count = {};
-    MeanCall call;
+    MeanCall call(op);
     attention_op(op).forward(call.args, call.params, context);
     EXPECT_GT(count.calls, 0);
     EXPECT_GT(count.tasks, 0);
