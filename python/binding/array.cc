@@ -23,7 +23,7 @@ struct DLManagedTensorVersioned {
   uint64_t flags;
   DLTensor dl_tensor;
 };
-constexpr uint64_t kReadOnlyFlag = 1;
+constexpr uint64_t kReadOnlyFlag = 1, kIsCopiedFlag = 2;
 
 std::string type_of(nb::handle object) {
   return nb::cast<std::string>(nb::str(nb::type_name(object.type())));
@@ -66,6 +66,13 @@ std::string dlpack_dtype(const DLDataType& type) {
          (type.lanes == 1 ? "" : "x" + std::to_string(type.lanes));
 }
 
+// What to say to an 8-bit cache whose elements are not told.
+constexpr const char* kSayWhatBytesAre = "; kv_dtype= says what the bytes of a cache are";
+
+bool is_list(nb::handle object) {
+  return PyList_Check(object.ptr()) || PyTuple_Check(object.ptr()) || PyRange_Check(object.ptr());
+}
+
 nb::object imported(const char* module) {
   return nb::steal(
       PyImport_GetModule(nb::str(module).ptr()));  // null where the program has not imported it
@@ -97,53 +104,94 @@ void BorrowedTensors::refuse(const char* arg, const std::string& what) const {
 }
 
 TensorView BorrowedTensors::input(const char* arg, nb::handle object) {
-  return take(arg, object, false);
+  return take(arg, object, {});
 }
 TensorView BorrowedTensors::output(const char* arg, nb::handle object) {
-  return take(arg, object, true);
+  return take(arg, object, {true, false, {}});
+}
+TensorView BorrowedTensors::cache(const char* arg, nb::handle object, bool writes,
+                                  std::optional<DType> bytes) {
+  const TensorView view = take(arg, object, {writes, true, bytes});
+  if (bytes && view.dtype != *bytes)
+    refuse(arg, std::string("dtype is ") + name(view.dtype) + " and kv_dtype is " + name(*bytes) +
+                    ", expected uint8 or the same dtype");
+  return view;
+}
+
+TensorView BorrowedTensors::scalar_or_tensor(const char* arg, nb::handle object) {
+  if (!PyFloat_Check(object.ptr()) && !PyLong_Check(object.ptr())) return take(arg, object, {});
+  const double number = PyFloat_AsDouble(object.ptr());
+  if (number == -1.0 && PyErr_Occurred() != nullptr) {  // an int beyond the range of double
+    PyErr_Clear();
+    refuse(arg, "is " + text(object) + ", expected a number of 32 bits");
+  }
+  return contiguous(&numbers_.emplace_back(static_cast<float>(number)), DType::kF32,
+                    std::span<const int64_t>());
+}
+
+// One int of a list, appended to values.
+void BorrowedTensors::read_int(const char* arg, nb::handle item, std::vector<int64_t>& values) {
+  const nb::object number = nb::steal(PyNumber_Index(item.ptr()));
+  int overflow = 0;
+  const long long value =
+      number.is_valid() ? PyLong_AsLongLongAndOverflow(number.ptr(), &overflow) : 0;
+  if (!number.is_valid() || overflow != 0) {
+    PyErr_Clear();
+    const std::string which =
+        where_ + ": " + arg + "[" + std::to_string(values.size()) + "] is " + text(nb::repr(item));
+    if (overflow != 0) throw Error(ErrorCode::kOutOfRange, which + ", expected 64 bits");
+    throw nb::type_error((which + ", expected an int").c_str());
+  }
+  values.push_back(value);
 }
 
 TensorView BorrowedTensors::index(const char* arg, nb::handle object) {
-  if (!PyList_Check(object.ptr()) && !PyTuple_Check(object.ptr()) && !PyRange_Check(object.ptr()))
-    return take(arg, object, false);
+  if (!is_list(object)) return take(arg, object, {});
   std::vector<int64_t>& values = lists_.emplace_back();
+  const auto rows = static_cast<int64_t>(PyObject_Length(object.ptr()));
+  int64_t columns = -1;  // of a list of lists, a page table for one
   for (nb::handle item : object) {
-    const nb::object number = nb::steal(PyNumber_Index(item.ptr()));
-    int overflow = 0;
-    const long long value =
-        number.is_valid() ? PyLong_AsLongLongAndOverflow(number.ptr(), &overflow) : 0;
-    if (!number.is_valid() || overflow != 0) {
-      PyErr_Clear();
-      const std::string which =
-          "[" + std::to_string(values.size()) + "] is " + text(nb::repr(item));
-      if (overflow != 0)
-        throw Error(ErrorCode::kOutOfRange, where_ + ": " + arg + which + ", expected 64 bits");
-      throw nb::type_error((where_ + ": " + arg + which + ", expected an int").c_str());
+    if (!is_list(item)) {
+      read_int(arg, item, values);
+      continue;
     }
-    values.push_back(value);
+    const auto length = static_cast<int64_t>(PyObject_Length(item.ptr()));
+    if (columns >= 0 && length != columns)
+      refuse(arg, "has rows of " + std::to_string(columns) + " and " + std::to_string(length) +
+                      " ints, expected rows of one length");
+    columns = length;
+    for (nb::handle number : nb::borrow(item)) read_int(arg, number, values);
   }
+  if (columns >= 0 && static_cast<int64_t>(values.size()) != rows * columns)
+    refuse(arg, "has ints beside rows, expected one of the two");
   static int64_t nothing = 0;  // an empty vector still has an address
-  const auto size = static_cast<int64_t>(values.size());
-  return contiguous(values.empty() ? &nothing : values.data(), DType::kI64, {size});
+  int64_t* const data = values.empty() ? &nothing : values.data();
+  return columns < 0 ? contiguous(data, DType::kI64, {rows})
+                     : contiguous(data, DType::kI64, {rows, columns});
 }
 
-TensorView BorrowedTensors::take(const char* arg, nb::handle object, bool writes) {
-  if (is_instance_of(object, "numpy", "ndarray")) return take_numpy(arg, object, writes);
-  if (nb::hasattr(object, "__dlpack__")) return take_dlpack(arg, object, writes);
+TensorView BorrowedTensors::take(const char* arg, nb::handle object, const Use& use) {
+  if (is_instance_of(object, "numpy", "ndarray")) return take_numpy(arg, object, use);
+  if (nb::hasattr(object, "__dlpack__")) return take_dlpack(arg, object, use);
   if (nb::hasattr(object, "__array_interface__") || PyObject_CheckBuffer(object.ptr()))
-    return take_numpy(arg, nb::module_::import_("numpy").attr("asarray")(object), writes);
+    return take_numpy(arg, nb::module_::import_("numpy").attr("asarray")(object), use);
   throw nb::type_error((where_ + ": " + arg + " is of type " + type_of(object) +
                         ", expected a NumPy array, a PyTorch tensor or an object with __dlpack__")
                            .c_str());
 }
 
-TensorView BorrowedTensors::take_numpy(const char* arg, nb::handle array, bool writes) {
+TensorView BorrowedTensors::take_numpy(const char* arg, nb::handle array, const Use& use) {
   if (is_instance_of(array, "numpy.ma", "MaskedArray"))
     refuse(arg, "is a masked array, expected a plain one; say .filled() and keep=");
   const nb::object type = array.attr("dtype");
   TensorView view;
-  if (!numpy_dtype(type, view.dtype))
-    refuse(arg, "dtype is " + text(type.attr("name")) + ", expected " + kKnownTypes);
+  if (!numpy_dtype(type, view.dtype)) {
+    const std::string kind = text(type.attr("name"));
+    if (!use.is_cache || kind != "uint8" || !use.bytes)
+      refuse(arg, "dtype is " + kind + ", expected " + kKnownTypes +
+                      (use.is_cache && kind == "uint8" ? kSayWhatBytesAre : ""));
+    view.dtype = *use.bytes;
+  }
   if (!nb::cast<bool>(type.attr("isnative")))
     refuse(arg, "dtype is " + text(type.attr("str")) +
                     ", expected this machine's byte order; say .astype(" +
@@ -154,7 +202,7 @@ TensorView BorrowedTensors::take_numpy(const char* arg, nb::handle array, bool w
     refuse(arg, "rank is " + std::to_string(shape.size()) + ", expected at most " +
                     std::to_string(kMaxRank));
   const auto memory = nb::cast<nb::tuple>(array.attr("__array_interface__")["data"]);
-  if (writes && nb::cast<bool>(memory[1]))
+  if (use.writes && nb::cast<bool>(memory[1]))
     refuse(arg, "is read-only, expected an array that can be written");
   view.data = reinterpret_cast<void*>(nb::cast<uintptr_t>(memory[0]));
   view.rank = static_cast<int32_t>(shape.size());
@@ -185,8 +233,19 @@ void BorrowedTensors::refuse_pytorch_views(const char* arg, nb::handle tensor) c
 }
 
 // The capsule is left unconsumed: it releases the tensor when it goes, after the call.
-TensorView BorrowedTensors::take_dlpack(const char* arg, nb::handle object, bool writes) {
-  if (is_instance_of(object, "torch", "Tensor")) refuse_pytorch_views(arg, object);
+TensorView BorrowedTensors::take_dlpack(const char* arg, nb::handle given, Use use) {
+  nb::object object = nb::borrow(given);
+  if (is_instance_of(object, "torch", "Tensor")) {
+    refuse_pytorch_views(arg, object);
+    // Taken as bytes, as not every version of PyTorch exports its 8-bit floats.
+    const std::string dtype = text(object.attr("dtype"));
+    for (const auto& [spelled, meaning] :
+         {std::pair{"torch.float8_e4m3fn", DType::kF8E4M3}, {"torch.float8_e5m2", DType::kF8E5M2}})
+      if (dtype == spelled) {
+        object = object.attr("view")(nb::module_::import_("torch").attr("uint8"));
+        return take_dlpack(arg, object, {use.writes, true, meaning});
+      }
+  }
   nb::object capsule;
   try {
     const auto device = nb::cast<nb::tuple>(object.attr("__dlpack_device__")());
@@ -213,8 +272,12 @@ TensorView BorrowedTensors::take_dlpack(const char* arg, nb::handle object, bool
     if (managed->major != 1)
       refuse(arg, "comes with DLPack version " + std::to_string(managed->major) +
                       ", expected 1 or the form before it");
-    if (writes && (managed->flags & kReadOnlyFlag) != 0)
+    if (use.writes && (managed->flags & kReadOnlyFlag) != 0)
       refuse(arg, "is read-only, expected a tensor that can be written");
+    if (use.writes && (managed->flags & kIsCopiedFlag) != 0)
+      refuse(arg,
+             "was copied by its library on export, expected a tensor whose own memory can be "
+             "written");
     tensor.dl_tensor = managed->dl_tensor;
   } else if (PyCapsule_IsValid(capsule.ptr(), "dltensor")) {
     tensor.dl_tensor =
@@ -223,14 +286,22 @@ TensorView BorrowedTensors::take_dlpack(const char* arg, nb::handle object, bool
     refuse(arg, "gave no DLPack capsule, expected one named dltensor or dltensor_versioned");
   }
   kept_.push_back(std::move(capsule));
-  kept_.push_back(nb::borrow(object));
+  kept_.push_back(std::move(object));
+  DLDataType& dtype = tensor.dl_tensor.dtype;
+  const bool is_bytes =
+      use.is_cache && dtype.code == kDLUInt && dtype.bits == 8 && dtype.lanes == 1;
   try {
-    return from_dlpack(tensor);
+    if (!is_bytes || !use.bytes) return from_dlpack(tensor);
+    dtype.code = kDLInt;
+    TensorView view = from_dlpack(tensor);
+    view.dtype = *use.bytes;
+    return view;
   } catch (const Error& e) {
     const std::string why =
         e.what();  // "from_dlpack: dtype is (code 2, bits 64, lanes 1), expected ..."
     if (why.find(": dtype is ") != std::string::npos)
-      refuse(arg, "dtype is " + dlpack_dtype(tensor.dl_tensor.dtype) + ", expected " + kKnownTypes);
+      refuse(arg, "dtype is " + dlpack_dtype(dtype) + ", expected " + kKnownTypes +
+                      (is_bytes ? kSayWhatBytesAre : ""));
     refuse(arg, why.substr(why.find(": ") + 2));
   }
 }

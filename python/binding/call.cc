@@ -5,8 +5,10 @@
 #include <cstring>
 #include <string>
 
-#include "attend/error.h"
-#include "output.h"
+#include "attention_call.h"
+#include "gdn_call.h"
+#include "merge_call.h"
+#include "words.h"
 
 namespace attend::python {
 namespace {
@@ -34,9 +36,26 @@ class DeviceErrorWord {
   Tensor word_;
 };
 
+// Calls f with the call of the operator of that name or alias.
+template <class F>
+auto with_call(const std::string& op, F&& f) {
+  const OpId id = op_from_name(op);
+  if (id == OpId::kGdn) {
+    GdnCall call;
+    return f(call);
+  }
+  if (id == OpId::kMerge) {
+    MergeCall call;
+    return f(call);
+  }
+  AttentionCall call(attention_op(id));
+  return f(call);
+}
+
 // Runs the call; no Python object is touched in here.
+template <class Call>
 RunResult run(const Call& call) {
-  const Device device = call.args.q.device;
+  const Device device = call.leader().device;
   ExecContext context = call.context;
   std::optional<DeviceErrorWord> error_word;
   if (device.type != DeviceType::kNative && call.check_indices) {
@@ -60,72 +79,75 @@ RunResult run(const Call& call) {
   return result;
 }
 
-nb::object given(const nb::object& object, bool asked, const nb::object& finish, const Call& call) {
-  return asked ? finish(call.q, object) : nb::none();
+nb::object run_call(const std::string& op, const nb::dict& said) {
+  return with_call(op, [&](auto& call) {
+    std::vector<Wanted> made;
+    try {
+      call.read(said);
+      made = call.wanted();
+      make_outputs(call, call.leader().device, made);
+    } catch (const std::exception& e) {
+      call.refused(e.what());
+      throw;
+    }
+    RunResult result;
+    {
+      const nb::gil_scoped_release others_may_run;
+      result = run(call);
+    }
+    finish_outputs(call, made);
+    return call.result(result);
+  });
 }
 
-nb::object run_call(const std::string& op, nb::handle q, nb::handle k, nb::handle v,
-                    const nb::dict& words) {
-  Call call(attention_op(op_from_name(op)));
-  read_words(call, q, k, v, words);
-  const Outputs outputs(call);
-  RunResult result;
-  {
-    const nb::gil_scoped_release others_may_run;
-    result = run(call);
-  }
-  const nb::module_ kinds = nb::module_::import_("attend._kinds");
-  const nb::object finish = kinds.attr("finish");
-  const nb::object out = call.out.is_valid() ? call.out : finish(call.q, outputs.out);
-  if (!call.return_lse && !call.return_weights && !call.return_scores && !call.return_kernel)
-    return out;
-  return nb::module_::import_("attend._results")
-      .attr("Result")(out, given(outputs.lse, call.return_lse, finish, call),
-                      given(outputs.weights, call.return_weights, finish, call),
-                      given(outputs.scores, call.return_scores, finish, call),
-                      nb::str(result.kernel));
-}
-
-Device device_of(const Call& call) {
-  const Device at = call.args.q.device;
+Device device_of(const Request& call, Device at) {
   return call.device && *call.device != at.type ? Device{*call.device, 0} : at;
 }
 
-nb::list explain_call(const std::string& op, nb::handle q, nb::handle k, nb::handle v,
-                      const nb::dict& words) {
-  Call call(attention_op(op_from_name(op)));
-  read_words(call, q, k, v, words);
-  const PlaceholderOutputs outputs(call);
-  const nb::object answer = nb::module_::import_("attend._results").attr("Answer");
-  nb::list answers;
-  for (const KernelAnswer& a : call.op.explain(call.args, call.params, device_of(call)))
-    if (call.kernel.empty() || call.kernel == a.kernel)
-      answers.append(answer(a.kernel, static_cast<bool>(a.status), to_string(a.status)));
-  return answers;
+nb::list explain_call(const std::string& op, const nb::dict& said) {
+  return with_call(op, [&](auto& call) {
+    call.read(said);
+    const Device at = call.leader().device;
+    const PlaceholderOutputs outputs(call, at, call.wanted());
+    const nb::object answer = nb::module_::import_("attend._results").attr("Answer");
+    nb::list answers;
+    for (const KernelAnswer& a : call.op.explain(call.args, call.params, device_of(call, at)))
+      if (call.kernel.empty() || call.kernel == a.kernel)
+        answers.append(answer(a.kernel, static_cast<bool>(a.status), to_string(a.status)));
+    return answers;
+  });
 }
 
-nb::object supports_call(const std::string& op, nb::handle q, nb::handle k, nb::handle v,
-                         const nb::dict& words) {
-  Call call(attention_op(op_from_name(op)));
-  read_words(call, q, k, v, words);
-  const PlaceholderOutputs outputs(call);
-  const Support support = call.op.supports(call.args, call.params, device_of(call));
-  return nb::module_::import_("attend._results")
-      .attr("Support")(static_cast<bool>(support), support.kernel, support.message);
+nb::object supports_call(const std::string& op, const nb::dict& said) {
+  return with_call(op, [&](auto& call) {
+    Support support;
+    try {
+      call.read(said);
+      const Device at = call.leader().device;
+      const PlaceholderOutputs outputs(call, at, call.wanted());
+      support = call.op.supports(call.args, call.params, device_of(call, at));
+    } catch (const Error& e) {  // a word of another operator's is an answer too
+      if (e.code() != ErrorCode::kUnsupported) throw;
+      support = {e.code(), e.what(), ""};
+    }
+    return nb::module_::import_("attend._results")
+        .attr("Support")(static_cast<bool>(support), support.kernel, support.message);
+  });
 }
 
 }  // namespace
 
 void bind_calls(nb::module_& m) {
-  // None for a tensor is refused in the call's own words.
+  // `words` holds the tensors as well; None for one is refused in the call's own words.
   const auto call = [&m](const char* verb, auto function) {
-    m.def(verb, function, nb::arg("op"), nb::arg("q").none(), nb::arg("k").none(),
-          nb::arg("v").none(), nb::arg("words"));
+    m.def(verb, function, nb::arg("op"), nb::arg("words"));
   };
   call("call", &run_call);
   call("explain", &explain_call);
   call("supports", &supports_call);
-  m.def("known_words", &known_words);
+  m.def("known_words", &known_words, nb::arg("op"));
+  m.def(
+      "op_name", [](const std::string& op) { return name(op_from_name(op)); }, nb::arg("op"));
 }
 
 }  // namespace attend::python

@@ -10,5 +10,6 @@ NB_MODULE(_attend, m) {
   bind_errors(m);
   bind_tensor(m);
   bind_calls(m);
+  bind_ring(m);
   bind_registry(m);
 }

@@ -1,23 +1,34 @@
 #pragma once
-#include "words.h"
+#include <nanobind/nanobind.h>
+
+#include <optional>
+#include <vector>
+
+#include "value.h"
 
 namespace attend::python {
 
-// The arrays that a call writes, of the kind of q: NumPy for NumPy, PyTorch for PyTorch, else
-// attend.Tensor. Rows that a ragged call may leave alone are filled first: 0 in out and weights,
-// -inf in lse and scores.
-class Outputs {
- public:
-  // Makes what the caller did not bring and has asked for.
-  explicit Outputs(Call& call);
-
-  nb::object out, lse, weights, scores;  // null where not asked for
+// One array to be written: its place in the call, and what it is filled with first if a kernel may
+// leave rows of it alone.
+struct Wanted {
+  const char* arg;
+  TensorView* view;
+  nb::object* object;
+  std::vector<int64_t> shape;
+  DType dtype = DType::kF32;
+  std::optional<float> fill;
 };
+
+// Makes the arrays of the kind of call.like: NumPy for NumPy, PyTorch for PyTorch, else
+// attend.Tensor, on `device`.
+void make_outputs(Request& call, Device device, const std::vector<Wanted>& wanted);
+// The arrays made, as the caller's library has them.
+void finish_outputs(const Request& call, const std::vector<Wanted>& made);
 
 // A call that is asked about and never run: its outputs are addresses without memory.
 class PlaceholderOutputs {
  public:
-  explicit PlaceholderOutputs(Call& call);
+  PlaceholderOutputs(const Request& call, Device device, const std::vector<Wanted>& wanted);
   ~PlaceholderOutputs();
   PlaceholderOutputs(const PlaceholderOutputs&) = delete;
   PlaceholderOutputs& operator=(const PlaceholderOutputs&) = delete;

@@ -4,6 +4,7 @@
 twice the error of a plain float32 implementation that rounds its probabilities and its output.
 """
 
+import hashlib
 from types import SimpleNamespace
 
 import ml_dtypes
@@ -113,17 +114,33 @@ def ragged(q, k, v, cu_seqlens_q, cu_seqlens_k, **w):
         yield rows, keys, (q[None, rows], k[None, keys], v[None, keys]), words
 
 
-def judge(result, q, k, v, **w):
-    """Asserts that out (and lse and weights, where given) are as near to float64 as the contract asks."""
+_known = {}  # every kernel is held to the same answers
+
+
+def _gold_and_plain(q, k, v, w):
+    content = lambda x: (x.shape, x.dtype.str, x.tobytes()) if isinstance(x, np.ndarray) else repr(x)
+    key = hashlib.sha256(repr([content(x) for x in (q, k, v)] + [(name, content(x)) for name, x in sorted(w.items())]).encode()).digest()
+    if key not in _known:
+        _known[key] = attention(q, k, v, **w), attention(q, k, v, real=np.float32, rounded=q.dtype, **w)
+        for r in _known[key]:
+            r.scaled = r.capped = r.masked = None
+    return _known[key]
+
+
+def judge(result, q, k, v, factor=None, **w):
+    """Asserts that out (and lse and weights, where given) are as near to float64 as the contract asks.
+
+    k and v of another type than q are values already dequantised; the contract then allows a factor of 4.
+    """
     out = np.asarray(result.out)
-    gold, plain = attention(q, k, v, **w), attention(q, k, v, real=np.float32, rounded=q.dtype, **w)
+    gold, plain = _gold_and_plain(q, k, v, w)
     rounded = plain.out.astype(out.dtype).astype(np.float64)
     assert out.shape == gold.out.shape
     if out.size:
         most_v = float(np.nanmax(np.abs(np.where(np.isfinite(v.astype("f8")), v.astype("f8"), 0)), initial=0.0))
         u, C = UNIT_ROUNDOFF[out.dtype], gold.largest
         error, plain_error = np.abs(out.astype("f8") - gold.out), np.abs(rounded - gold.out)
-        factor = 3 if w.get("softcap", 0) > 0 else 2
+        factor = factor or (3 if w.get("softcap", 0) > 0 else 2)
         allowed = factor * plain_error.max() + 2 * u * np.abs(gold.out).max() + 2 * EPS * C * most_v + LEAST_NORMAL[out.dtype]
         assert error.max() <= allowed, f"out: max error {error.max()}, allowed {allowed}"
         if out.size >= 256:
@@ -145,6 +162,28 @@ def judge(result, q, k, v, **w):
             bound = want * (8 * EPS * (gold.largest + lse[..., None] + 1) + UNIT_ROUNDOFF[dtype]) + LEAST_NORMAL[dtype]
         error = np.abs(got[finite] - want[finite])
         assert (error <= bound[finite]).all(), f"{name}: error {error.max()}"
+
+
+def of_request(w, b, rows, keys, offset=0):
+    """The words of request b alone, whose q has `rows` rows in use, from `offset` on where words are per row of a ragged q."""
+    per_batch = {"q_start", "prefix_lens", "hole_starts", "hole_ends", "block_origin"}
+    words = {}
+    for name, value in w.items():
+        if name in per_batch:
+            words[name] = [int(value[b])]
+        elif name in ("keep", "bias"):
+            value = np.asarray(value)
+            value = value.reshape((1,) * (4 - value.ndim) + value.shape)
+            one = lambda axis, part: part if value.shape[axis] > 1 else slice(None)
+            words[name] = value[one(0, slice(b, b + 1)), :, one(2, slice(rows))][..., one(3, slice(keys))]
+        elif name == "alibi_slopes" and np.ndim(value) == 2:
+            words[name] = np.asarray(value)[b : b + 1]
+        elif name in ("q_segment_ids", "kv_segment_ids"):
+            ids, length = np.asarray(value), rows if name == "q_segment_ids" else keys
+            words[name] = ids[b : b + 1, :length] if ids.ndim == 2 else ids[None, offset : offset + length]
+        elif not name.startswith(("return_", "cu_", "seqused")):
+            words[name] = value
+    return words
 
 
 def philox(counter, key):

@@ -1,5 +1,6 @@
 """Refusals: the built-in exception that stands for each, the words of the message, and outputs left alone."""
 
+import ast
 import inspect
 import os
 import pathlib
@@ -135,10 +136,26 @@ def test_vanilla_names_itself(qkv):
 def test_unknown_operators(qkv):
     with pytest.raises(ValueError, match="name is 'fast', expected one of vanilla, flash"):
         attend.run("fast", *qkv)
-    with pytest.raises(NotImplementedError, match="gdn: this operator"):
+    with pytest.raises(ValueError, match="gdn: g is absent"):
         attend.run("gated_delta_net", *qkv)
     with pytest.raises(TypeError):
         attend.flash(*qkv[:2])
+    for ask in (attend.run, attend.explain, attend.supports):
+        with pytest.raises(TypeError, match=r"flash\(\) is missing the argument 'v'"):
+            ask("flash", *qkv[:2])
+        with pytest.raises(TypeError, match=r"flash\(\) got multiple values for argument 'k'"):
+            ask("flash", *qkv[:2], k=qkv[1])
+        with pytest.raises(TypeError, match=r"flash\(\) takes 3 tensors by position, 4 were given"):
+            ask("flash", *qkv, qkv[0])
+    np.testing.assert_array_equal(attend.run("flash", qkv[0], v=qkv[2], k=qkv[1]), attend.flash(*qkv))
+
+
+def test_aliases():
+    for alias, name in (
+        ("flash_attn2", "flash"), ("paged_attention", "paged"), ("autoregressive_decode", "decode"),
+        ("cudnn", "sdpa"), ("cuda_flash_attn2", "sdpa"), ("gated_delta_net", "gdn"),
+    ):  # fmt: skip
+        assert getattr(attend, alias) is getattr(attend, name)
 
 
 def test_bad_cu_seqlens(make):
@@ -224,27 +241,55 @@ def test_environment():
     assert "ATTEND_DEVICE is 'tpu', expected native, cuda or rocm" in run(ATTEND_DEVICE="tpu").stderr
 
 
-def test_help_signature_and_stubs_name_every_word():
-    folder = pathlib.Path(attend.__file__).parent
-    stub = (folder / "__init__.pyi").read_text()
-    assert (folder / "py.typed").exists()
-    typed = re.findall(r"^    (\w+):", stub.split("class _Words")[1].split("\nclass ")[0], re.MULTILINE)
-    signature = inspect.signature(attend.flash)
-    keywords = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
-    assert typed == keywords
-    from attend import _attend  # the words of other operators follow those of flash and vanilla
+OPERATORS = ["vanilla", "flash", "paged", "splash", "decode", "sdpa", "ring", "gdn", "merge", "append"]
 
-    known = _attend.known_words()
-    assert set(known[: len(keywords)]) == set(keywords) and known[len(keywords)] == "block_mask"
-    for function in (attend.run, attend.flash, attend.vanilla, attend.explain, attend.supports):
-        assert list(inspect.signature(function).parameters)[-len(keywords) :] == keywords
-        assert all(f"    {word}: " in function.__doc__ for word in keywords)
-    public = set(re.findall(r"^(?:def|class) ([a-zA-Z]\w*)|^(__version__)", stub, re.MULTILINE))
-    assert {a or b for a, b in public} == set(attend.__all__)
+
+def keywords(function):
+    return [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+
+
+def test_help_signature_and_stubs_name_every_word():
+    """What each operator's help and stub say is what its signature says, and the binding knows all of it."""
+    from attend import _attend
+
+    folder = pathlib.Path(attend.__file__).parent
+    stub = ast.parse((folder / "__init__.pyi").read_text())
+    assert (folder / "py.typed").exists()
+    classes = {node.name: [x.target.id for x in node.body if isinstance(x, ast.AnnAssign)] for node in stub.body if isinstance(node, ast.ClassDef)}
+    functions = {node.name: node.args for node in stub.body if isinstance(node, ast.FunctionDef)}
+    told, taken = set(), set()
+    for name in OPERATORS:
+        function, args = getattr(attend, name), functions[name]
+        assert classes[ast.unparse(args.kwarg.annotation)[len("Unpack[") : -1]] == keywords(function), name
+        tensors = [a.arg for a in args.args]
+        assert tensors + keywords(function) == list(inspect.signature(function).parameters), name
+        assert all(f"    {word}: " in function.__doc__ for word in keywords(function)), name
+        known = _attend.known_words(name)
+        assert len(known) == len(set(known)) and set(tensors + keywords(function)) <= set(known), name
+        told |= set(tensors + keywords(function))
+        taken |= set(known)
+    assert told == taken
+    for function in (attend.run, attend.explain, attend.supports):
+        assert all(f"    {word}: " in function.__doc__ for word in keywords(function))
+        assert set(keywords(attend.flash)) | set(keywords(attend.paged)) <= set(keywords(function))
+    public = {n.name for n in stub.body if isinstance(n, (ast.ClassDef, ast.FunctionDef)) and not n.name.startswith("_")}
+    assert public | {"__version__"} == set(attend.__all__) and all(hasattr(attend, name) for name in attend.__all__)
     assert re.fullmatch(r"\d+\.\d+\.\d+", attend.__version__)
 
 
-def test_every_default_may_be_said(qkv):
-    words = {p.name: p.default for p in inspect.signature(attend.flash).parameters.values() if p.kind is p.KEYWORD_ONLY and p.name != "window"}
-    np.testing.assert_array_equal(attend.flash(*qkv, **words), attend.flash(*qkv))
-    np.testing.assert_array_equal(attend.vanilla(*qkv, **dict.fromkeys(words)), attend.vanilla(*qkv))
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_default_may_be_said(rng, name):
+    x = lambda *shape: rng.standard_normal(shape).astype("f4")
+    tensors, said = {
+        "paged": (lambda: (x(2, 3, 4, 8), x(4, 4, 2, 8), x(4, 4, 2, 8)), dict(block_table=[[0], [2]], seqused_k=[4, 1])),
+        "decode": (lambda: (x(2, 1, 4, 8), x(2, 5, 2, 8), x(2, 5, 2, 8)), {}),
+        "gdn": (lambda: (x(2, 3, 2, 8), x(2, 3, 2, 8), x(2, 3, 4, 8)), dict(g=-abs(x(2, 3, 4)), beta=np.ones((2, 3, 4), "f4"))),
+        "merge": (lambda: (x(2, 3, 4, 8), x(2, 4, 3), x(2, 3, 4, 8), x(2, 4, 3)), {}),
+        "append": (lambda: (x(3, 4, 2, 8), x(3, 4, 2, 8), x(2, 2, 8), x(2, 2, 8), [1, 9]), {}),
+    }.get(name, (lambda: (x(2, 3, 4, 8), x(2, 5, 2, 8), x(2, 5, 2, 8)), {}))
+    tensors, function = tensors(), getattr(attend, name)
+    defaults = {p.name: p.default for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    for words in (defaults, dict.fromkeys(defaults)):
+        one, other = function(*tensors, **{**words, **said}), function(*tensors, **said)
+        for a, b in [(one, other)] if isinstance(one, np.ndarray) or one is None else zip(one, other):
+            np.testing.assert_array_equal(a, b)
