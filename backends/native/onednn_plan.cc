@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <map>
 #include <mutex>
+#include <new>
 
 namespace attend::native {
 namespace {
@@ -99,8 +100,8 @@ class Plan::Graph {
       while (next < count && (placed[next] || waits(next, found, placed))) ++next;
       if (next == count) return dnnl_invalid_graph;
       placed[next] = true;
-      compile(partitions_[next], found[next]);
       parts.push_back(found[next]);
+      compile(partitions_[next], parts.back());
     }
     return status_;
   }
@@ -152,6 +153,18 @@ class Plan::Graph {
   std::vector<dnnl_graph_partition_t> partitions_;
   dnnl_status_t status_ = dnnl_success;
 };
+
+// oneDNN's C functions throw C++ exceptions where a primitive is not implemented (3.2: partition
+// compilation), in place of their status.
+dnnl_status_t Plan::try_build(bool cast_first) {
+  try {
+    return build(cast_first);
+  } catch (const std::bad_alloc&) {
+    return dnnl_out_of_memory;
+  } catch (...) {
+    return dnnl_unimplemented;
+  }
+}
 
 dnnl_status_t Plan::build(bool cast_first) {
   using With = Graph::With;
@@ -222,10 +235,10 @@ void Plan::lay_out_scratch() {
 
 Plan::Plan(const OneDnn& dnn, const PlanKey& key) : dnn_(dnn), key_(key) {
   const OnThisThread only(dnn);
-  dnnl_status_t s = build(false);
+  dnnl_status_t s = try_build(false);
   if (s != dnnl_success && key.dtype != DType::kF32) {
     clear();
-    s = build(true);
+    s = try_build(true);
   }
   if (s == dnnl_success) {
     lay_out_scratch();
@@ -275,10 +288,14 @@ dnnl_status_t Plan::run_part(const Part& part, const Data& data, dnnl_stream_t s
   };
   bind(part.in, in);
   bind(part.out, out);
-  if (s == dnnl_success)
-    s = dnn_.dnnl_graph_compiled_partition_execute(
-        part.compiled, stream, part.in.size(), const_cast<const_dnnl_graph_tensor_t*>(in.data()),
-        part.out.size(), const_cast<const_dnnl_graph_tensor_t*>(out.data()));
+  try {
+    if (s == dnnl_success)
+      s = dnn_.dnnl_graph_compiled_partition_execute(
+          part.compiled, stream, part.in.size(), const_cast<const_dnnl_graph_tensor_t*>(in.data()),
+          part.out.size(), const_cast<const_dnnl_graph_tensor_t*>(out.data()));
+  } catch (...) {  // see try_build
+    s = dnnl_runtime_error;
+  }
   for (const auto& tensors : {in, out})
     for (dnnl_graph_tensor_t t : tensors)
       if (t != nullptr) dnn_.dnnl_graph_tensor_destroy(t);

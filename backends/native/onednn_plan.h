@@ -95,6 +95,7 @@ class Plan {
   };
   class Graph;
 
+  dnnl_status_t try_build(bool cast_first);
   dnnl_status_t build(bool cast_first);
   void clear();
   void lay_out_scratch();
