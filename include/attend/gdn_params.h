@@ -17,7 +17,8 @@ struct GdnParams {
   float l2_eps = 1e-6f;
   float norm_eps = 1e-6f;     // of the gated RMSNorm
   int32_t padding_slot = -1;  // a slot that padded rows may share; -1 = none
-  int32_t k_heads = 0;        // of mixed_qkv where shapes do not tell them; 0 = not told
+  // Of mixed_qkv; 0 = not told: v_heads as many as out has, k_heads what k_dim of the state leaves.
+  int32_t k_heads = 0, v_heads = 0;
 };
 
 // The tensors of one call; with cu_seqlens [total] in place of [batch, seqlen]. Every head has a

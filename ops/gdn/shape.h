@@ -35,19 +35,12 @@ inline GdnShape gdn_shape(const GdnArgs& a, const GdnParams& p) {
   }
   s.channels = a.mixed_qkv.dim(-1);
   s.taps = a.conv_weight.dim(-1);
-  // Shapes tell k_dim if there is a state, and k_heads unless it is more than v_heads.
+  s.v_heads = p.v_heads > 0 ? p.v_heads : s.heads;
+  const int64_t qk = (s.channels - s.v_heads * s.v_dim) / 2;
   const TensorView& state = a.state ? a.state : a.final_state;
-  s.v_heads = s.heads;
-  const int64_t qk = s.channels - s.v_heads * s.v_dim;
-  if (state) {
-    s.k_dim = state.dim(-1);
-    s.k_heads = p.k_heads > 0 ? p.k_heads : qk / std::max<int64_t>(1, 2 * s.k_dim);
-    if (s.k_heads == s.heads)
-      s.v_heads = (s.channels - 2 * s.k_heads * s.k_dim) / std::max<int64_t>(1, s.v_dim);
-  } else {
-    s.k_heads = p.k_heads;
-    s.k_dim = qk / std::max<int64_t>(1, 2 * s.k_heads);
-  }
+  if (state) s.k_dim = state.dim(-1);
+  s.k_heads = p.k_heads > 0 ? p.k_heads : s.k_dim > 0 ? qk / s.k_dim : 0;
+  if (!state && s.k_heads > 0) s.k_dim = qk / s.k_heads;
   return s;
 }
 

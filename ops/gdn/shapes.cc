@@ -67,9 +67,13 @@ void check_qkv(const Checker& c, const TokenChecker& tokens, const GdnArgs& a, c
   at_least_one("v", a.v, -2, "v_heads");
   at_least_one("v", a.v, -1, "v_dim");
   one_divides_the_other(a.q.dim(-2), a.v.dim(-2));
-  if (p.k_heads > 0 && p.k_heads != a.q.dim(-2))
-    throw_invalid(kWhere, "k_heads is " + str(p.k_heads) + ", expected " + str(a.q.dim(-2)) +
-                              " (k_heads of q) or 0");
+  const auto as_told = [](const char* word, int32_t told, int64_t heads, const char* of) {
+    if (told > 0 && told != heads)
+      throw_invalid(kWhere, std::string(word) + " is " + str(told) + ", expected " + str(heads) +
+                                " (" + of + ") or 0");
+  };
+  as_told("k_heads", p.k_heads, a.q.dim(-2), "k_heads of q");
+  as_told("v_heads", p.v_heads, a.v.dim(-2), "v_heads of v");
 }
 
 // What mixed_qkv holds, which out, a state and k_heads tell together.
@@ -84,19 +88,16 @@ void check_mixed(const Checker& c, const TokenChecker& tokens, const GdnArgs& a,
     throw_invalid(kWhere,
                   "k_heads is 0, expected the key heads of mixed_qkv, as without state and "
                   "final_state no shape tells k_dim");
-  if (p.k_heads > a.out.dim(-2))
-    throw_invalid(kWhere, "k_heads is " + str(p.k_heads) + ", expected at most " +
-                              str(a.out.dim(-2)) + " (heads of out)");
   c.rank("conv_weight", a.conv_weight, 2, "[channels, taps]");
   at_least_one("conv_weight", a.conv_weight, -1, "taps");
   const GdnShape s = gdn_shape(a, p);
-  if (s.k_heads < 1 || s.k_dim < 1 || s.v_heads < 1 ||
-      s.channels != 2 * s.k_heads * s.k_dim + s.v_heads * s.v_dim)
-    throw_invalid(kWhere, "mixed_qkv channels is " + str(s.channels) +
-                              ", expected 2 k_heads k_dim + v_heads v_dim with " + str(s.heads) +
-                              " heads and v_dim " + str(s.v_dim) + " of out" +
-                              (state ? " and k_dim " + str(s.k_dim) + " of the state" : "") +
-                              (p.k_heads > 0 ? " and k_heads " + str(p.k_heads) : ""));
+  if (s.k_heads < 1 || s.k_dim < 1 || s.channels != 2 * s.k_heads * s.k_dim + s.v_heads * s.v_dim)
+    throw_invalid(kWhere,
+                  "mixed_qkv channels is " + str(s.channels) +
+                      ", expected 2 k_heads k_dim + v_heads v_dim with v_heads " + str(s.v_heads) +
+                      ", v_dim " + str(s.v_dim) +
+                      (p.k_heads > 0 ? ", k_heads " + str(p.k_heads) : std::string()) +
+                      (state ? ", k_dim " + str(s.k_dim) + " of the state" : std::string()));
   one_divides_the_other(s.k_heads, s.v_heads);
   c.dtype("conv_weight", a.conv_weight, kFloats);
   c.dim("conv_weight", a.conv_weight, 0, s.channels, "channels of mixed_qkv");
@@ -190,10 +191,8 @@ void check_gdn_shapes(const GdnArgs& a, const GdnParams& p) {
   const TensorView& lead = a.mixed_qkv ? a.mixed_qkv : a.q;
   c.dtype("out", a.out, {lead.dtype, DType::kF32});
   tokens.rows("out", a.out);
-  if (!a.mixed_qkv) {
-    c.dim("out", a.out, -2, std::max(s.k_heads, s.v_heads), "the larger of k_heads and v_heads");
-    c.dim("out", a.out, -1, a.v.dim(-1), "v_dim of v");
-  }
+  c.dim("out", a.out, -2, std::max(s.k_heads, s.v_heads), "the larger of k_heads and v_heads");
+  if (a.v) c.dim("out", a.out, -1, a.v.dim(-1), "v_dim of v");
   check_gates(c, tokens, a, s);
   check_pools(c, a, s);
   if (!a.z) return;

@@ -37,9 +37,10 @@ void check_inputs(const GdnArgs& a, const GdnParams& p) {
   only_with(static_cast<bool>(a.conv_state), "conv_state", layer, "mixed_qkv");
   if (!p.conv_silu && !layer)
     throw_invalid(kWhere, "conv_silu is off, expected it only with mixed_qkv");
-  if (p.k_heads < 0)
-    throw_invalid(kWhere, "k_heads is " + std::to_string(p.k_heads) +
-                              ", expected 0 (not told) or the key heads");
+  for (const auto& [word, heads] : {std::pair{"k_heads", p.k_heads}, {"v_heads", p.v_heads}})
+    if (heads < 0)
+      throw_invalid(kWhere, std::string(word) + " is " + std::to_string(heads) +
+                                ", expected 0 (not told) or more");
 }
 
 void check_gates(const GdnArgs& a) {
