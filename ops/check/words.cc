@@ -78,18 +78,21 @@ void refuse_words_of_others(const char* where, const AttentionArgs& a, const Att
       {"end", "decode"},
       {"block_mask", "splash"},
   };
+  const auto takes = [&](std::string_view word) {
+    return std::any_of(taken.begin(), taken.end(), [&](const char* w) { return word == w; });
+  };
   for_each_tensor(a, p, [&](const char* arg, const TensorView& t, Role) {
     if (!t) return;
     for (const auto& [word, owner] : kOwners)
-      if (std::string_view(word) == arg &&
-          std::none_of(taken.begin(), taken.end(),
-                       [&](const char* w) { return std::string_view(w) == arg; }))
+      if (std::string_view(word) == arg && !takes(arg))
         throw_unsupported(where, std::string(arg) + " is given, expected it only with " + owner +
                                      "; use that operator");
   });
-  if (std::any_of(taken.begin(), taken.end(),
-                  [](const char* w) { return std::string_view(w) == "ring_transport"; }))
-    return;
+  if (!takes("block_mask") && (p.mask.block_mask_q != 0 || p.mask.block_mask_k != 0))
+    throw_unsupported(where,
+                      std::string(p.mask.block_mask_q != 0 ? "block_mask_q" : "block_mask_k") +
+                          " is given, expected it only with splash; use that operator");
+  if (takes("ring_transport")) return;
   if (p.ring_transport != nullptr)
     throw_unsupported(where,
                       "ring_transport is given, expected it only with ring; use that operator");
