@@ -33,8 +33,12 @@ int64_t all_rows(const AttentionArgs& a) {
 uint64_t state_bytes(const AttentionArgs& a) {
   return aligned(static_cast<uint64_t>(all_rows(a) * a.q.dim(-2)) * sizeof(float));
 }
-uint64_t gathered_bytes(const AttentionArgs& a) {
-  return 2 * state_bytes(a) + static_cast<uint64_t>(a.v.dim(-1)) * state_bytes(a);
+// Values of a row take whole vectors, which is how they are stored.
+int64_t padded_dims(const TileOps& ops, const AttentionArgs& a) {
+  return round_up(a.v.dim(-1), ops.dim_step);
+}
+uint64_t gathered_bytes(const TileOps& ops, const AttentionArgs& a) {
+  return static_cast<uint64_t>(2 + padded_dims(ops, a)) * state_bytes(a);
 }
 
 // The partial result of one piece: out and lse.
@@ -193,7 +197,8 @@ RingRows::RingRows(const TileOps& ops, const AttentionArgs& a, const AttentionPa
 bool RingRows::take_memory() {
   tiles_bytes_ = aligned(tiles_workspace_bytes(ops_, largest_piece(a_), p_, 1));
   const uint64_t worker_bytes = partial_bytes(shape_) + tiles_bytes_;
-  const uint64_t bytes = gathered_bytes(a_), all = bytes + Scratch::bytes(worker_bytes, workers_);
+  const uint64_t bytes = gathered_bytes(ops_, a_),
+                 all = bytes + Scratch::bytes(worker_bytes, workers_);
   inner_context_ = context_;
   if (context_.workspace != nullptr && context_.workspace_bytes >= all &&
       reinterpret_cast<uintptr_t>(context_.workspace) % kAlignment == 0) {
@@ -215,6 +220,7 @@ bool RingRows::take_memory() {
   m_ = reinterpret_cast<float*>(gathered_);
   l_ = reinterpret_cast<float*>(gathered_ + state_bytes(a_));
   out_ = reinterpret_cast<float*>(gathered_ + 2 * state_bytes(a_));
+  out_stride_ = padded_dims(ops_, a_);
   return true;
 }
 
@@ -222,8 +228,8 @@ RingRows::~RingRows() {
   if (!owns_gathered_ || gathered_ == nullptr) return;
   const Allocator& to = context_.allocator;
   if (to.allocate != nullptr)
-    to.deallocate(to.user, context_.device, gathered_, std::max<uint64_t>(gathered_bytes(a_), 1),
-                  context_.stream);
+    to.deallocate(to.user, context_.device, gathered_,
+                  std::max<uint64_t>(gathered_bytes(ops_, a_), 1), context_.stream);
   else
     ::operator delete (gathered_, std::align_val_t{kAlignment});
 }
@@ -231,7 +237,7 @@ RingRows::~RingRows() {
 uint64_t RingRows::workspace_bytes(const TileOps& ops, const AttentionArgs& a,
                                    const AttentionParams& p, int32_t workers) {
   const uint64_t tiles = aligned(tiles_workspace_bytes(ops, largest_piece(a), p, 1));
-  return gathered_bytes(a) + Scratch::bytes(partial_bytes(call_shape(a)) + tiles, workers);
+  return gathered_bytes(ops, a) + Scratch::bytes(partial_bytes(call_shape(a)) + tiles, workers);
 }
 
 int64_t RingRows::slot(const Task& task, int64_t row, int64_t head) const {
@@ -290,7 +296,7 @@ void RingRows::join(const Task& task, const float* out, const float* lse) const 
       if (part == -INFINITY) continue;  // no key of the piece is visible
       const int64_t at = slot(task, row, h);
       const float* from = out + (row * group + h) * dims;
-      float* to = out_ + at * dims;
+      float* to = out_ + at * out_stride_;
       OnlineSoftmax state{m_[at], l_[at]};
       const bool fresh = state.l == 0.0f;
       const float factor = state.admit(part), weight = std::exp(part - state.base());
@@ -316,7 +322,7 @@ void RingRows::finish(const Task& task) const {
   for (int64_t row = 0; row < task.rows.count; ++row)
     for (int64_t h = 0; h < shape_.group(); ++h) {
       const int64_t at = slot(task, row, h), i = task.rows.local + row;
-      float* acc = out_ + at * shape_.v_dim;
+      float* acc = out_ + at * out_stride_;
       OnlineSoftmax state{m_[at], l_[at]};
       if (state.l == 0.0f) std::fill_n(acc, shape_.v_dim, 0.0f);  // never joined
       float factor = 1.0f;

@@ -80,6 +80,7 @@ class RingRows {
   std::byte* gathered_ = nullptr;
   bool owns_gathered_ = false;
   float *m_ = nullptr, *l_ = nullptr, *out_ = nullptr;
+  int64_t out_stride_ = 0;
 };
 
 }  // namespace attend::native
