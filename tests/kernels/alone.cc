@@ -25,35 +25,36 @@ int64_t difference(const TensorView& cu, int64_t b) {
 
 }  // namespace
 
-Alone alone(const AttentionArgs& args, const AttentionParams& params, int64_t b) {
-  Alone one = {args, params, std::make_unique<std::array<int64_t, 6>>()};
+Part part(const AttentionArgs& args, const AttentionParams& params, int64_t first, int64_t count) {
+  Part one = {args, params, {}};
   AttentionArgs& a = one.args;
   AttentionParams& p = one.params;
   const SeqLayout& seq = args.seq;
   const bool ragged = bool(seq.cu_seqlens_q), paged = seq.block_table || seq.kv_indptr;
-  // What a vector of two positions 0, n says about sequence b, in a vector of its own.
-  auto next = one.positions->begin();
+  // What a vector of positions says about these sequences, in a vector of its own that starts at 0;
+  // returns where it started and what is between.
   const auto positions = [&](TensorView& cu) {
-    const int64_t first = load_int(cu, b), n = load_int(cu, b + 1) - first;
-    next[0] = 0, next[1] = n;
-    cu = contiguous(&*next, DType::kI64, {2});
-    next += 2;
-    return std::pair(first, n);
+    one.positions.push_back(std::make_unique<std::vector<int64_t>>());
+    std::vector<int64_t>& own = *one.positions.back();
+    const int64_t start = load_int(cu, first);
+    for (int64_t b = first; b <= first + count; ++b) own.push_back(load_int(cu, b) - start);
+    cu = contiguous(own.data(), DType::kI64, {count + 1});
+    return std::pair(start, own.back());
   };
 
   for (TensorView* per_sequence :
        {&a.seq.seqused_q, &a.seq.seqused_k, &a.seq.context_lens, &a.seq.block_table,
         &a.seq.kv_last_page_len, &a.seq.start, &a.seq.end, &p.mask.q_start, &p.mask.block_origin,
         &p.mask.prefix_lens, &p.mask.hole_starts, &p.mask.hole_ends, &a.weights, &a.scores}) {
-    narrow(*per_sequence, 0, b, 1);
+    narrow(*per_sequence, 0, first, count);
   }
   for (TensorView* spread : {&p.mask.keep, &p.bias, &p.mask.block_mask}) {
-    if (spread->rank == 4 && spread->dim(0) != 1) narrow(*spread, 0, b, 1);
+    if (spread->rank == 4 && spread->dim(0) != 1) narrow(*spread, 0, first, count);
   }
   for (TensorView* by_head : {&p.alibi_slopes, &a.k_descale, &a.v_descale})
-    if (by_head->rank == 2) narrow(*by_head, 0, b, 1);
+    if (by_head->rank == 2) narrow(*by_head, 0, first, count);
   for (TensorView* ids : {&p.mask.q_segment_ids, &p.mask.kv_segment_ids})
-    if (ids->rank == 2) narrow(*ids, 0, b, 1);
+    if (ids->rank == 2) narrow(*ids, 0, first, count);
 
   // Masks keep the width of the whole batch.
   int64_t most_rows = 0, most_keys = 0;
@@ -67,28 +68,28 @@ Alone alone(const AttentionArgs& args, const AttentionParams& params, int64_t b)
   if (a.seq.max_seqlen_k == 0) a.seq.max_seqlen_k = most_keys;
 
   if (seq.kv_indptr) {
-    const auto [first, n] = positions(a.seq.kv_indptr);
-    narrow(a.seq.kv_indices, 0, first, n);
+    const auto [start, n] = positions(a.seq.kv_indptr);
+    narrow(a.seq.kv_indices, 0, start, n);
   }
   if (seq.cu_seqlens_k) {
-    const auto [first, n] = positions(a.seq.cu_seqlens_k);
+    const auto [start, n] = positions(a.seq.cu_seqlens_k);
     for (TensorView* keys : {&a.k, &a.v, &p.mask.kv_segment_ids})
-      if (!paged) narrow(*keys, 0, first, n);
+      if (!paged) narrow(*keys, 0, start, n);
   }
   if (ragged) {
-    const auto [first, n] = positions(a.seq.cu_seqlens_q);
+    const auto [start, n] = positions(a.seq.cu_seqlens_q);
     for (TensorView* rows :
          {&a.q, &a.out, &p.mask.q_segment_ids, &a.k_new, &a.v_new, &a.seq.slot_mapping})
-      narrow(*rows, 0, first, n);
-    narrow(a.lse, 1, first, n);
+      narrow(*rows, 0, start, n);
+    narrow(a.lse, 1, start, n);
     return one;
   }
-  for (TensorView* rows : {&a.q, &a.out, &a.lse}) narrow(*rows, 0, b, 1);
+  for (TensorView* rows : {&a.q, &a.out, &a.lse}) narrow(*rows, 0, first, count);
   for (TensorView* keys : {&a.k, &a.v})
-    if (!paged) narrow(*keys, 0, b, 1);
+    if (!paged) narrow(*keys, 0, first, count);
   const int64_t rows = args.q.dim(1);
   for (TensorView* own : {&a.k_new, &a.v_new, &a.seq.slot_mapping})
-    narrow(*own, 0, own->rank == 4 ? b : b * rows, own->rank == 4 ? 1 : rows);
+    narrow(*own, 0, own->rank == 4 ? first : first * rows, own->rank == 4 ? count : count * rows);
   return one;
 }
 

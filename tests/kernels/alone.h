@@ -1,19 +1,22 @@
 #pragma once
-#include <array>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "attend/attention_params.h"
 
 namespace attend::testing {
 
-// Sequence b of a call as a call of its own: views into the same memory, outputs included.
-struct Alone {
+// Some sequences of a call as a call of their own: views into the same memory, outputs included.
+struct Part {
   AttentionArgs args;
   AttentionParams params;
-  std::unique_ptr<std::array<int64_t, 6>> positions;  // memory of its cu_seqlens and kv_indptr
+  std::vector<std::unique_ptr<std::vector<int64_t>>> positions;  // its cu_seqlens and kv_indptr
 };
 
-Alone alone(const AttentionArgs& args, const AttentionParams& params, int64_t b);
+Part part(const AttentionArgs& args, const AttentionParams& params, int64_t first, int64_t count);
+inline Part alone(const AttentionArgs& args, const AttentionParams& params, int64_t b) {
+  return part(args, params, b, 1);
+}
 
 }  // namespace attend::testing

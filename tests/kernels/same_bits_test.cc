@@ -79,7 +79,7 @@ TEST_P(SameBits, AloneAsInABatch) {
   if (c.batch < 2 || c.dropout_p > 0) return;  // the dropout counter holds the sequence's number
   tensors_->reset_outputs();
   for (int64_t b = c.batch - 1; b >= 0; --b) {
-    const Alone one = alone(tensors_->args, tensors_->params, b);
+    const Part one = alone(tensors_->args, tensors_->params, b);
     call(one.args, one.params);
   }
   EXPECT_TRUE(tensors_->output_bytes() == first_);

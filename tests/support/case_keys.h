@@ -14,10 +14,8 @@ struct CasePages {
   int64_t count = 0;                             // pages of the tensors
   std::vector<std::vector<int64_t>> of_request;  // room for all its keys, own rows included
   std::vector<int64_t> slots;                    // of each row of q
-  std::vector<int64_t> owner, number;            // by page: the request (-1: none), its page there
-
-  // The request and the position of a slot; -1 if no request has its page.
-  std::pair<int64_t, int64_t> key_at(int64_t page, int64_t offset, int64_t page_size) const;
+  // By page: the requests that have it, and which of their pages it is; of some pages none.
+  std::vector<std::vector<std::pair<int64_t, int64_t>>> holders;
 };
 
 // Where k and v of a case lie.

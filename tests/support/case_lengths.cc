@@ -64,7 +64,7 @@ void make_paged_keys(CaseMemory& memory, SeqLayout& seq, CaseLengths& lengths) {
 void make_range(CaseMemory& memory, SeqLayout& seq, CaseLengths& lengths) {
   const AttentionCase& c = memory.c;
   if (c.end) {
-    lengths.keys_used = used_of(memory, lengths.keys);
+    lengths.keys_used = c.k_lens.empty() ? used_of(memory, lengths.keys) : c.k_lens;
     seq.end = memory.indices(lengths.keys_used);
   }
   if (!c.start) return;
@@ -98,8 +98,11 @@ CaseLengths make_lengths(CaseMemory& memory, SeqLayout& seq) {
   lengths.keys.assign(batch, c.seqlen_k);
   lengths.max_rows = c.seqlen_q;
   if (c.layout == Layout::kRagged) {
-    lengths.rows = ragged_lengths(c.batch, c.seqlen_q, memory.draw(-1));
-    if (!c.paged()) lengths.keys = ragged_lengths(c.batch, c.seqlen_k, memory.draw(-2));
+    const auto drawn = [&](const std::vector<int64_t>& given, int64_t length, int64_t turn) {
+      return given.empty() ? ragged_lengths(c.batch, length, memory.draw(turn)) : given;
+    };
+    lengths.rows = drawn(c.q_lens, c.seqlen_q, -1);
+    if (!c.paged()) lengths.keys = drawn(c.k_lens, c.seqlen_k, -2);
     seq.cu_seqlens_q = memory.indices(cumulative(lengths.rows));
     if (!c.paged()) seq.cu_seqlens_k = memory.indices(cumulative(lengths.keys));
     lengths.total_rows = cumulative(lengths.rows).back() + (memory.guarded() ? 3 : 0);
@@ -112,7 +115,7 @@ CaseLengths make_lengths(CaseMemory& memory, SeqLayout& seq) {
   if (batch == 0 && c.layout == Layout::kDense) lengths.max_keys = c.seqlen_k;
   lengths.rows_used = lengths.rows;
   if (c.seqused_q) {
-    lengths.rows_used = used_of(memory, lengths.rows);
+    lengths.rows_used = c.q_lens.empty() ? used_of(memory, lengths.rows) : c.q_lens;
     seq.seqused_q = memory.indices(lengths.rows_used);
   }
   if (c.paged()) {
@@ -121,7 +124,7 @@ CaseLengths make_lengths(CaseMemory& memory, SeqLayout& seq) {
   }
   lengths.keys_used = lengths.keys;
   if (c.seqused_k) {
-    lengths.keys_used = used_of(memory, lengths.keys);
+    lengths.keys_used = c.k_lens.empty() ? used_of(memory, lengths.keys) : c.k_lens;
     seq.seqused_k = memory.indices(lengths.keys_used);
   }
   make_range(memory, seq, lengths);

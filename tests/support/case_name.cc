@@ -20,6 +20,11 @@ const char* descale_name(Descale descale) {
   return kNames[static_cast<int>(descale)];
 }
 
+const char* order_name(PageOrder order) {
+  constexpr const char* kNames[] = {"", "_inorder", "_reversed", "_shared"};
+  return kNames[static_cast<int>(order)];
+}
+
 const char* keys_name(KeysFrom keys_from) {
   constexpr const char* kNames[] = {"", "_cu", "_context", "_allwords", "_alone"};
   return kNames[static_cast<int>(keys_from)];
@@ -60,6 +65,7 @@ std::string name(const AttentionCase& c) {
   if (c.descale != Descale::kNone) s += descale_name(c.descale);
   if (c.paged()) {
     add("_page", c.page_size);
+    s += order_name(c.page_order);
     if (c.table == PageTable::kCsr) s += "_csr";
     s += keys_name(c.keys_from);
     s += own_name(c.own_rows);

@@ -10,10 +10,13 @@ namespace {
 
 int64_t pages_for(int64_t keys, int64_t page_size) { return (keys + page_size - 1) / page_size; }
 
-std::vector<int64_t> shuffled(CaseMemory& memory, int64_t count) {
+std::vector<int64_t> page_ids(CaseMemory& memory, int64_t count) {
   memory.next_role();
   std::vector<int64_t> ids(static_cast<size_t>(count));
   std::iota(ids.begin(), ids.end(), 0);
+  const PageOrder order = memory.c.page_order;
+  if (order == PageOrder::kReversed) std::reverse(ids.begin(), ids.end());
+  if (order == PageOrder::kReversed || order == PageOrder::kInOrder) return ids;
   for (int64_t n = count - 1; n > 0; --n)
     std::swap(ids[static_cast<size_t>(n)], ids[static_cast<size_t>(memory.upto(n, n))]);
   return ids;
@@ -43,12 +46,6 @@ std::vector<int64_t> make_slots(CaseMemory& memory, const CaseLengths& lengths,
 
 }  // namespace
 
-std::pair<int64_t, int64_t> CasePages::key_at(int64_t page, int64_t offset,
-                                              int64_t page_size) const {
-  const auto p = static_cast<size_t>(page);
-  return {owner[p], number[p] * page_size + offset};
-}
-
 CasePages make_pages(CaseMemory& memory, const CaseLengths& lengths, SeqLayout& seq) {
   const AttentionCase& c = memory.c;
   CasePages pages;
@@ -59,16 +56,19 @@ CasePages make_pages(CaseMemory& memory, const CaseLengths& lengths, SeqLayout& 
   }
   const int64_t used = std::accumulate(room.begin(), room.end(), int64_t{0});
   pages.count = used + used / 2 + 2;
-  const std::vector<int64_t> ids = shuffled(memory, pages.count);
-  pages.owner.assign(ids.size(), -1);
-  pages.number.assign(ids.size(), 0);
+  const std::vector<int64_t> ids = page_ids(memory, pages.count);
+  pages.holders.resize(ids.size());
   auto next = ids.begin();
   for (size_t b = 0; b < room.size(); ++b) {
     pages.of_request.emplace_back(next, next + room[b]);
-    for (int64_t n = 0; n < room[b]; ++n, ++next) {
-      pages.owner[static_cast<size_t>(*next)] = static_cast<int64_t>(b);
-      pages.number[static_cast<size_t>(*next)] = n;
+    next += room[b];
+    std::vector<int64_t>& own = pages.of_request.back();
+    if (c.page_order == PageOrder::kSharedPrefix) {
+      const auto& first = pages.of_request.front();
+      std::copy_n(first.begin(), std::min(first.size(), own.size()) / 2, own.begin());
     }
+    for (size_t n = 0; n < own.size(); ++n)
+      pages.holders[static_cast<size_t>(own[n])].emplace_back(b, n);
   }
 
   // Entry n of request b's table; what is not live may be anything.

@@ -144,8 +144,9 @@ void make_position_words(CaseMemory& memory, const CaseLengths& lengths, MaskSpe
     mask.block_mask_q = c.block_mask_q;
     mask.block_mask_k = c.block_mask_k;
     mask.block_mask =
-        booleans(memory, spread_shape(c, c.block_mask, tiles(lengths.max_rows, c.block_mask_q),
-                                      tiles(lengths.max_keys, c.block_mask_k)),
+        booleans(memory,
+                 spread_shape(c, c.block_mask, tiles(lengths.max_rows, c.block_mask_q),
+                              tiles(lengths.max_keys, c.block_mask_k)),
                  c.block_mask_quarters);
   }
 }

@@ -39,6 +39,12 @@ enum class PerHead : uint8_t {
 };  // alibi: [heads], [batch, heads]; sinks: [heads], [heads, 3]
 enum class Descale : uint8_t { kNone, kScalar, kOne, kHeads, kBatchHeads };  // rank 0, [1], ...
 enum class PageTable : uint8_t { kBlockTable, kCsr };
+enum class PageOrder : uint8_t {
+  kShuffled,
+  kInOrder,
+  kReversed,
+  kSharedPrefix  // shuffled; all requests have the first half of their pages in common
+};
 // What tells the keys in use of a paged call without rows of its own.
 enum class KeysFrom : uint8_t { kSequsedK, kCuSeqlensK, kContextLens, kAllWords, kCsrAlone };
 // Rows that a paged call brings along, behind the keys in its pages.
@@ -61,6 +67,8 @@ struct AttentionCase {
   DType index = DType::kI32;
   Layout layout = Layout::kDense;  // ragged: sequences of up to seqlen, some of them empty
   Strides strides = Strides::kContiguous;
+  // Lengths of the sequences in place of drawn ones; the label must tell such cases apart.
+  std::vector<int64_t> q_lens, k_lens;
   bool max_seqlen = false;  // ragged: upper bounds above the true lengths are given
   bool seqused_q = false, seqused_k = false;
   bool full_lengths = false;  // paged: every request has seqlen_k keys, as the benches count them
@@ -88,8 +96,9 @@ struct AttentionCase {
   // Caches, of paged and decode; unset = dtype.
   std::optional<DType> k_cache, v_cache;
   Descale descale = Descale::kNone;  // of those of k and v that are f8 or i8
-  // Paged. Page ids are shuffled, with pages of no request between them.
+  // Paged. Pages of no request lie between the others.
   int64_t page_size = 0;
+  PageOrder page_order = PageOrder::kShuffled;
   PageTable table = PageTable::kBlockTable;
   KeysFrom keys_from = KeysFrom::kSequsedK;
   OwnRows own_rows = OwnRows::kNone;

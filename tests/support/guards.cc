@@ -112,8 +112,11 @@ void poison_unseen(const CaseMemory& memory, const CaseLengths& lengths, const C
   });
   const auto live_key = [&](const Index& at) {
     if (c.paged()) {
-      const auto [b, j] = keys.pages.key_at(at[0], at[1], c.page_size);
-      return b >= 0 && j < lengths.cached[static_cast<size_t>(b)] && seen(b, j, at[2]);
+      for (const auto& [b, n] : keys.pages.holders[static_cast<size_t>(at[0])]) {
+        const int64_t j = n * c.page_size + at[1];
+        if (j < lengths.cached[static_cast<size_t>(b)] && seen(b, j, at[2])) return true;
+      }
+      return false;
     }
     if (args.k.rank == 4) return seen(at[0], at[1], at[2]);
     const auto [b, j] = locate(lengths.keys, at[0]);

@@ -70,10 +70,11 @@ std::string CaseTensors::damaged_guard() const {
   return "";
 }
 
-std::vector<std::byte> CaseTensors::output_bytes() const {
+std::vector<std::byte> CaseTensors::output_bytes(bool pages) const {
   std::vector<std::byte> bytes;
   for (const OutputMemory& output : state_->outputs)
-    bytes.insert(bytes.end(), output.block->data(), output.block->data() + output.block->size());
+    if (pages || output.before.empty())
+      bytes.insert(bytes.end(), output.block->data(), output.block->data() + output.block->size());
   return bytes;
 }
 
