@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "attend/operator.h"
 #include "attend/parallel.h"
@@ -13,6 +14,7 @@
 #include "bench/support/bench_main.h"
 #include "bench/support/rotation.h"
 #include "bench/support/samples.h"
+#include "tests/kernels/rows.h"
 #include "tests/support/judge.h"
 #include "tests/support/tensors.h"
 
@@ -81,33 +83,43 @@ void run_case(benchmark::State& state, const std::string& name, OpId op, const A
   }
 }
 
-// Whether the row takes the case, asked with tensors of its shapes that nobody reads or writes.
-// Cases with words that such tensors do not have are left to run_case.
+// Whether the row takes the case. Asked with the case's own shapes, whose memory nobody reads or
+// writes, or, where words hold tensors, with a small call in the same words.
 bool takes(OpId op, const AttentionKernel& row, const AttentionCase& c) {
-  const Tensor q = Tensor::empty(c.dtype, {c.batch, c.seqlen_q, c.heads, c.head_dim}),
-               k = Tensor::empty(c.dtype, {c.batch, c.seqlen_k, c.kv_heads, c.head_dim}),
-               v = Tensor::empty(c.dtype, {c.batch, c.seqlen_k, c.kv_heads, c.dim_v()}),
-               out = Tensor::empty(c.dtype, {c.batch, c.seqlen_q, c.heads, c.dim_v()});
-  AttentionArgs args;
-  args.q = q;
-  args.k = k;
-  args.v = v;
-  args.out = out;
-  AttentionParams params;
-  params.mask.causal = c.causal;
+  AttentionCase small = c;
+  small.batch = 1;
+  small.seqlen_q = std::min<int64_t>(c.seqlen_q, 32);
+  small.seqlen_k = std::min<int64_t>(c.seqlen_k, 64);
+  const testing::CaseTensors words = testing::make_tensors(small, testing::Fill::kPlain);
+  AttentionArgs args = words.args;
+  Tensor q, k, v, out;
+  if (c.family == testing::Family::kPlain) {
+    args.q = q = Tensor::empty(c.dtype, {c.batch, c.seqlen_q, c.heads, c.head_dim});
+    args.k = k = Tensor::empty(c.dtype, {c.batch, c.seqlen_k, c.kv_heads, c.head_dim});
+    args.v = v = Tensor::empty(c.dtype, {c.batch, c.seqlen_k, c.kv_heads, c.dim_v()});
+    args.out = out = Tensor::empty(c.dtype, {c.batch, c.seqlen_q, c.heads, c.dim_v()});
+  }
   try {
-    for (const KernelAnswer& answer : attention_op(op).explain(args, params, Device{}))
+    for (const KernelAnswer& answer : attention_op(op).explain(args, words.params, Device{}))
       if (std::string(answer.kernel) == row.name) return bool(answer.status);
   } catch (const Error&) {  // the operator itself refuses the shape
   }
   return false;
 }
 
+// The bench cases in an operator's words. They live as long as the process.
+const std::vector<AttentionCase>& cases_of(OpId op) {
+  auto& of_op = *new std::vector<AttentionCase>;
+  for (const AttentionCase& c : testing::cases(testing::Tier::kBench))
+    if (testing::in_domain(op, c)) of_op.push_back(testing::as_read_by(op, c));
+  return of_op;
+}
+
 }  // namespace
 
 void register_operator(OpId op) {
   const int all = num_threads();
-  for (const AttentionCase& c : testing::cases(testing::Tier::kBench)) {
+  for (const AttentionCase& c : cases_of(op)) {
     for (const AttentionKernel& row :
          Registry::global().attention_kernels(op, DeviceType::kNative)) {
       if (!row.available(Device{}) || !takes(op, row, c)) continue;

@@ -21,7 +21,7 @@ Tensor copy_of(const TensorView& view) {
 
 int64_t copies_to_rotate(const AttentionArgs& args, const Work& work) {
   const int64_t kv = kv_bytes(args);
-  if (work.flop >= 8 * work.bytes || kv <= int64_t{1} << 20) return 1;
+  if (work.flop >= 12 * work.bytes || kv <= int64_t{1} << 20) return 1;
   return std::max<int64_t>(2, (bytes_beyond_cache() + kv - 1) / kv);
 }
 

@@ -8,8 +8,8 @@ namespace attend::bench {
 
 // Copies of K and V that a case is measured with. One for most. Memory-bound calls are measured
 // with K and V coming from memory, as the layers of a model bring them: enough copies to exceed the
-// last level of cache (bytes_beyond_cache()), at least two. Memory-bound: fewer than 8 FLOP a byte
-// (machines of today balance at 10 to 30) and more than 1 MiB of K and V, below which a call's own
+// last level of cache (bytes_beyond_cache()), at least two. Memory-bound: fewer than 12 FLOP a byte
+// (machines of today balance at 6 to 30; a decode call on one-byte caches has 8) and more than 1 MiB of K and V, below which a call's own
 // cost is what is measured.
 int64_t copies_to_rotate(const AttentionArgs& args, const Work& work);
 

@@ -29,10 +29,14 @@ void count(benchmark::State& state, const Samples& samples, const Work& work, DT
   const Peak& machine = peak(threads);
   state.counters["FLOP/s"] = work.flop / samples.best();
   state.counters["FLOP/s_median"] = work.flop / samples.median();
-  state.counters["bytes/s"] = work.bytes / samples.best();
-  state.counters["bytes/s_median"] = work.bytes / samples.median();
   state.counters["of_fma_peak"] = work.flop / samples.best() / machine.flops(dtype);
-  state.counters["of_read_peak"] = work.bytes / samples.best() / machine.read;
+  count_bytes(state, samples, work.bytes, threads);
+}
+
+void count_bytes(benchmark::State& state, const Samples& samples, double bytes, int threads) {
+  state.counters["bytes/s"] = bytes / samples.best();
+  state.counters["bytes/s_median"] = bytes / samples.median();
+  state.counters["of_read_peak"] = bytes / samples.best() / peak(threads).read;
 }
 
 }  // namespace attend::bench

@@ -43,5 +43,7 @@ int64_t calls_per_sample(F&& call) {
 void count(benchmark::State& state, const Samples& samples);
 void count(benchmark::State& state, const Samples& samples, const Work& work, DType dtype,
            int threads);
+// Of calls that move bytes and multiply next to nothing.
+void count_bytes(benchmark::State& state, const Samples& samples, double bytes, int threads);
 
 }  // namespace attend::bench

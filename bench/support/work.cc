@@ -6,8 +6,8 @@ namespace attend::bench {
 
 Work work_of(const AttentionArgs& args, const AttentionParams& params) {
   const testing::Oracle oracle(args, params);
-  // Only keep can tell heads apart; without it one head speaks for all.
-  const bool heads_differ = params.mask.keep.rank > 2;
+  // Only keep and block_mask can tell heads apart; without them one head speaks for all.
+  const bool heads_differ = params.mask.keep.rank > 2 || params.mask.block_mask.rank > 2;
   const int64_t counted = heads_differ ? oracle.heads() : 1;
   Work w;
   for (int64_t b = 0; b < oracle.batch(); ++b)
@@ -20,8 +20,12 @@ Work work_of(const AttentionArgs& args, const AttentionParams& params) {
   const auto bytes = [](const TensorView& t) {
     return static_cast<double>(t.num_elements() * size_bytes(t.dtype));
   };
-  w.bytes = bytes(args.q) + bytes(args.k) + bytes(args.out);
-  if (args.v.data != args.k.data) w.bytes += bytes(args.v);
+  const auto key_bytes = [&](const TensorView& t) {
+    return static_cast<double>(w.keys * t.dim(-2) * t.dim(-1) * size_bytes(t.dtype));
+  };
+  for (int64_t b = 0; b < oracle.batch(); ++b) w.keys += oracle.seqlen_k(b);
+  w.bytes = bytes(args.q) + bytes(args.out) + key_bytes(args.k);
+  if (args.v.data != args.k.data) w.bytes += key_bytes(args.v);
   return w;
 }
 
