@@ -54,31 +54,28 @@ class KeyRows {
     for (; begin < end; ++begin) *rows++ = own_.at(begin - cached_, 0);
   }
 
-  // The located keys [begin, end) as packing takes them. Where cached and own rows differ in
-  // format, they are brought to one in `staged`, which holds `dim` floats a key.
-  RowPointers pointers(int64_t begin, int64_t end, const void** rows, int64_t dim,
-                       float* staged) const {
-    if (end <= cached_ || one_format_) return {rows, cache_.dim, elem_of(cache_.dtype), scale_};
-    if (begin >= cached_) return {rows, own_.dim, elem_of(own_.dtype), 1.0f};
-    const bool same_type = own_.dtype == cache_.dtype && scale_ == 1.0f;
-    const DType to = same_type ? own_.dtype : DType::kF32;
-    for (int64_t j = begin; j < end; ++j, staged += dim) {
-      const RowsView& from = j < cached_ ? cache_ : own_;
-      const float scale = j < cached_ ? scale_ : 1.0f;
+  // The located keys [begin, end) as the tiles take them. Where cached and own rows differ in
+  // format, or elements must be adjacent and are not, they are brought to one form in `staged`,
+  // which holds `dim` floats a key.
+  RowPointers pointers(int64_t begin, int64_t end, const void** rows, int64_t dim, float* staged,
+                       bool adjacent) const {
+    const bool mixed = begin < cached_ && end > cached_ && !one_format_;
+    const RowsView& first = begin < cached_ ? cache_ : own_;
+    const float scale = begin < cached_ ? scale_ : 1.0f;
+    if (!mixed && (!adjacent || first.dim == 1))
+      return {rows, first.dim, elem_of(first.dtype), scale};
+    const bool convert = mixed && (own_.dtype != cache_.dtype || scale_ != 1.0f);
+    const DType to = convert ? DType::kF32 : first.dtype;
+    auto* at = reinterpret_cast<std::byte*>(staged);
+    for (int64_t j = begin; j < end; ++j, at += dim * static_cast<int64_t>(sizeof(float))) {
       const void*& row = rows[j - begin];
       if (row == nullptr) continue;
-      for (int64_t d = 0; d < dim; ++d)
-        store(reinterpret_cast<std::byte*>(staged) + d * size_bytes(to), to,
-              load(static_cast<const std::byte*>(row) + d * from.dim * size_bytes(from.dtype),
-                   from.dtype) *
-                  scale);
-      row = staged;
+      stage(static_cast<const std::byte*>(row), j < cached_ ? cache_ : own_,
+            convert && j < cached_ ? scale_ : 1.0f, dim, at, to);
+      row = at;
     }
-    return {rows, 1, elem_of(to), 1.0f};
+    return {rows, 1, elem_of(to), convert ? 1.0f : scale};
   }
-
-  // Whether packing needs the staging memory at all.
-  static bool stages(const AttentionArgs& a) { return static_cast<bool>(a.k_new); }
 
   // Bytes of a row that lie together, 0 where its elements do not.
   int64_t row_bytes(int64_t dim) const {
@@ -86,6 +83,16 @@ class KeyRows {
   }
 
  private:
+  static void stage(const std::byte* row, const RowsView& from, float scale, int64_t dim,
+                    std::byte* at, DType to) {
+    const int64_t size = size_bytes(from.dtype), step = from.dim * size;
+    for (int64_t d = 0; d < dim; ++d)
+      if (from.dtype == to)
+        std::memcpy(at + d * size, row + d * step, static_cast<size_t>(size));
+      else
+        store(at + d * size_bytes(to), to, load(row + d * step, from.dtype) * scale);
+  }
+
   int64_t cached_ = 0;
   float scale_ = 1.0f;
   RowsView cache_, own_;  // of one kv head

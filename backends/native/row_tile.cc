@@ -18,6 +18,8 @@ RowTile::RowTile(const TileCall& call, const Worker& worker, const Sequence& seq
       stack_(call.stack),
       first_(row_begin),
       rows_(static_cast<int32_t>(row_end - row_begin)),
+      // By the sequence, not by the tile, whose rows follow the number of threads.
+      narrow_(sequence.q_len * call.stack <= std::min(kNarrowRows, call.ops.row_step)),
       k_rows_(call.a, sequence, kv_head_, call.a.k, call.a.k_new, call.a.k_descale),
       v_rows_(call.a, sequence, kv_head_, call.a.v, call.a.v_new, call.a.v_descale),
       words_(call.p) {
@@ -39,8 +41,8 @@ RowTile::RowTile(const TileCall& call, const Worker& worker, const Sequence& seq
 
   const RowsView q = rows_of(c_.a.q, s_.b, s_.q_first);
   for (int32_t r = 0; r < rows_; ++r) w_.q_rows[r] = q.at(position(r), head(r));
-  ops.pack_q({w_.q_rows, q.dim, elem_of(q.dtype), 1.0f}, rows_,
-             static_cast<int32_t>(c_.shape.head_dim), w_.q);
+  (narrow_ ? ops.pack_q_narrow : ops.pack_q)({w_.q_rows, q.dim, elem_of(q.dtype), 1.0f}, rows_,
+                                             static_cast<int32_t>(c_.shape.head_dim), w_.q);
 }
 
 // Without a stack there is nothing to divide, which short calls would feel.
@@ -101,32 +103,45 @@ bool RowTile::place_panels(int64_t j0) {
   return any;
 }
 
-// Addresses of the keys of the tile at j0 that some row may see. The others stay null: what stands
-// there is never looked at, and in a page table it need not even name a page.
-void RowTile::locate(const KeyRows& keys, int64_t j0, const void** rows) const {
+// Addresses of the keys of the tile at j0 that some row may see; narrow tiles, which ask for memory
+// ahead, also have those of the next. The others stay null: what stands there is never looked at,
+// and in a page table it need not even name a page. Returns how many keys have an address or null.
+int32_t RowTile::locate(const KeyRows& keys, int64_t j0, const void** rows) const {
   const KeyRange seen = visible();
   const int64_t begin = std::max(j0, std::max(seen.begin, range_.begin)),
-                end = std::min(j0 + keys_, std::min(seen.end, range_.end));
-  std::fill_n(rows, keys_, nullptr);
+                last = std::min(seen.end, range_.end),
+                end = std::min(j0 + (narrow_ ? 2 * c_.keys : keys_), last);
+  const auto known =
+      static_cast<int32_t>(std::max<int64_t>(round_up(keys_, c_.ops.key_step), end - j0));
+  std::fill_n(rows, known, nullptr);
   const int64_t hole_begin = std::clamp(s_.mask.hole_begin, begin, end),
                 hole_end = std::clamp(s_.mask.hole_end, hole_begin, end);
   keys.locate(begin, hole_begin, rows + (begin - j0));
   keys.locate(hole_end, end, rows + (hole_end - j0));
+  return known;
 }
 
 // One step of the online softmax: the keys [j0, j0 + keys_).
 void RowTile::attend_keys(int64_t j0) {
   const auto head_dim = static_cast<int32_t>(c_.shape.head_dim),
              v_dim = static_cast<int32_t>(c_.shape.v_dim);
-  locate(k_rows_, j0, w_.k_rows);
+  t_.known = locate(k_rows_, j0, w_.k_rows);
   locate(v_rows_, j0, w_.v_rows);
-  c_.ops.pack_k(k_rows_.pointers(j0, j0 + keys_, w_.k_rows, head_dim, w_.staged), keys_, head_dim,
-                w_.k);
-  c_.ops.scores(t_);
+  const RowPointers k = k_rows_.pointers(j0, j0 + keys_, w_.k_rows, head_dim, w_.staged, narrow_);
+  if (narrow_) {
+    c_.ops.scores_narrow(t_, k, head_dim);
+  } else {
+    c_.ops.pack_k(k, keys_, head_dim, w_.k);
+    c_.ops.scores(t_);
+  }
   const int32_t* seen = weigh(j0);
-  c_.ops.pack_v(v_rows_.pointers(j0, j0 + keys_, w_.v_rows, v_dim, w_.staged), keys_, v_dim, seen,
-                w_.v);
-  c_.ops.accumulate(t_);
+  const RowPointers v = v_rows_.pointers(j0, j0 + keys_, w_.v_rows, v_dim, w_.staged, narrow_);
+  if (narrow_) {
+    c_.ops.accumulate_narrow(t_, v, v_dim, seen);
+  } else {
+    c_.ops.pack_v(v, keys_, v_dim, seen, w_.v);
+    c_.ops.accumulate(t_);
+  }
 }
 
 // Scores to weights. Returns which keys some row sees, or null when all are: the others' values
@@ -143,6 +158,7 @@ const int32_t* RowTile::weigh(int64_t j0) {
   if (full && !slopes && !elementwise && !dropout) {
     for (int32_t p = 0; p < t_.panels; ++p) {
       c_.ops.softmax(t_, p * c_.ops.row_step, std::min(rows_, (p + 1) * c_.ops.row_step), nullptr);
+      if (narrow_) continue;
       // While the softmax leaves the memory idle: the next tile's K and V.
       const int64_t next = j0 + keys_, next_end = std::min(next + c_.keys, range_.end);
       prefetch(k_rows_, c_.shape.head_dim, next, next_end, p);

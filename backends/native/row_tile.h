@@ -59,7 +59,7 @@ class RowTile {
   void clear();
   TileKind planned(int64_t j0) const;
   bool place_panels(int64_t j0);
-  void locate(const KeyRows& keys, int64_t j0, const void** rows) const;
+  int32_t locate(const KeyRows& keys, int64_t j0, const void** rows) const;
   void attend_keys(int64_t j0);
   const int32_t* weigh(int64_t j0);
   void prefetch(const KeyRows& keys, int64_t dim, int64_t begin, int64_t end, int32_t panel);
@@ -72,6 +72,7 @@ class RowTile {
   const Sequence& s_;
   const int64_t kv_head_, first_head_, stack_, first_;
   const int32_t rows_;
+  const bool narrow_;  // K and V are read where they lie
   const KeyRows k_rows_, v_rows_;
   KeyRange range_;    // of the part at hand
   int32_t keys_ = 0;  // of the tile at hand

@@ -39,7 +39,7 @@ struct TileSizes {
   int64_t head_words, v_dims;
   int32_t keys, rows;
   int32_t part_rows;      // rows of a part of split keys (split_plan.h)
-  int64_t staged_floats;  // of a tile of keys that changes its format half-way (key_rows.h)
+  int64_t staged_floats;  // of a tile of keys that must change its form (key_rows.h)
 
   TileSizes(const TileOps& ops, const AttentionArgs& a, const CallShape& s)
       : head_words((s.head_dim + ops.word_values - 1) / ops.word_values),
@@ -47,7 +47,9 @@ struct TileSizes {
         keys(keys_per_tile(std::max(s.head_dim, s.v_dim))),
         rows(panels_per_tile(std::max(s.head_dim, s.v_dim)) * ops.row_step),
         part_rows(static_cast<int32_t>(round_up(kSplitRows, ops.row_step))),
-        staged_floats(a.k_new ? keys * std::max(s.head_dim, s.v_dim) : 0) {}
+        staged_floats(a.k_new || a.k.step(-1) != 1 || a.v.step(-1) != 1
+                          ? keys * std::max(s.head_dim, s.v_dim)
+                          : 0) {}
 };
 
 // The running state of a tile's rows: largest scores, sums of weights, accumulators.
@@ -87,7 +89,7 @@ struct Worker {
     part(bias, z.keys);
     part(staged, z.staged_floats);
     part(q_rows, z.rows);
-    for (const void*** key_rows : {&k_rows, &v_rows}) part(*key_rows, z.keys);
+    for (const void*** key_rows : {&k_rows, &v_rows}) part(*key_rows, 2 * z.keys);
     part(segments, z.keys);
     part(seen, z.keys);
     part(keep, z.keys);

@@ -16,6 +16,11 @@ struct Bf16Words {
     return _mm512_dpbf16_ps(acc, (__m512bh)splat(left), (__m512bh)right);
   }
 
+  static VF multiply_add(VF acc, VF left, VF right) {
+    return _mm512_dpbf16_ps(acc, (__m512bh)left, (__m512bh)right);
+  }
+  static VF scaled(VF v, const RowPointers&) { return v; }
+
   // kLanes words, that is 2 kLanes values, of a row from word `first` on; values past the last dim
   // are zeros.
   static VF load_words(const RowPointers& from, const void* row, int first, int dim) {
@@ -38,6 +43,15 @@ struct Bf16Words {
     const __m512i low = _mm512_cvtepu16_epi32(load_dims(from, key[0], first, dim));
     const __m512i high = _mm512_cvtepu16_epi32(load_dims(from, key[1], first, dim));
     return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+  }
+
+  template <Elem elem>
+  static VF whole_words(const void* row, int first) {
+    return load(static_cast<const float*>(row) + first);
+  }
+  template <Elem elem>
+  static VF whole_key_word(const void* const (&key)[2], int first) {
+    return load_key_word({nullptr, 1, elem, 1.0f}, key, first, first + kLanes);
   }
 
   static void store_weights(float* row, int key, VF a, VF b) {

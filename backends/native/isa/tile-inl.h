@@ -67,7 +67,7 @@ inline void store_elem(void* p, VF v, Elem elem) {
   __builtin_memcpy(p, &h, sizeof h);
 }
 
-inline int64_t elem_bytes(Elem elem) {
+constexpr int64_t elem_bytes(Elem elem) {
   return elem == Elem::kF32 ? 4 : elem == Elem::kF16 || elem == Elem::kBF16 ? 2 : 1;
 }
 
@@ -107,6 +107,8 @@ inline void transpose(VF (&r)[kLanes]) {
 struct F32Words {
   static constexpr int kValues = 1;
   static VF multiply_add(VF acc, float left, VF right) { return acc + left * right; }
+  static VF multiply_add(VF acc, VF left, VF right) { return acc + left * right; }
+  static VF scaled(VF v, const RowPointers& from) { return v * from.scale; }
   // kLanes words of a row from word `first` on.
   static VF load_words(const RowPointers& from, const void* row, int first, int dim) {
     const int left = dim - first;
@@ -117,6 +119,15 @@ struct F32Words {
                           int dim) {
     if (key[0] == nullptr) return VF{};
     return load_words(from, key[0], first, dim);
+  }
+  // The same where all of them are there and adjacent, as they stand in memory.
+  template <Elem elem>
+  static VF whole_words(const void* row, int first) {
+    return load_elem(static_cast<const char*>(row) + first * elem_bytes(elem), elem);
+  }
+  template <Elem elem>
+  static VF whole_key_word(const void* const (&key)[kValues], int first) {
+    return whole_words<elem>(key[0], first);
   }
   static void store_weights(float* row, int key, VF a, VF b) {
     store(row + key, a);
@@ -268,6 +279,12 @@ void accumulate(const Tile& t) {
   }
 }
 
+}  // namespace attend::native::ATTEND_ISA
+
+#include "backends/native/isa/narrow-inl.h"
+
+namespace attend::native::ATTEND_ISA {
+
 // ---- softmax
 
 // Steps 1 to 4 of AttentionParams for kLanes keys from `key` on.
@@ -366,8 +383,19 @@ void store_row(const float* from, float scale, int32_t dim, void* to, int64_t st
 }
 
 template <class Words>
-inline constexpr TileOps kOps{kRowStep,       kKeyStep,          kKeyStep,        Words::kValues,
-                              pack_q<Words>,  pack_k<Words>,     pack_v<Words>,   scores<Words>,
-                              softmax<Words>, accumulate<Words>, store_row<Words>};
+inline constexpr TileOps kOps{kRowStep,
+                              kKeyStep,
+                              kKeyStep,
+                              Words::kValues,
+                              pack_q<Words>,
+                              pack_k<Words>,
+                              pack_v<Words>,
+                              scores<Words>,
+                              softmax<Words>,
+                              accumulate<Words>,
+                              pack_q_narrow<Words>,
+                              scores_narrow<Words>,
+                              accumulate_narrow<Words>,
+                              store_row<Words>};
 
 }  // namespace attend::native::ATTEND_ISA

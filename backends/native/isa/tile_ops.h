@@ -30,6 +30,7 @@ struct RowPointers {
 inline constexpr int kMaxKeys = 256;                // keys of one tile, at most
 inline constexpr int kScoreStride = kMaxKeys + 16;  // no power of two: rows share no cache set
 inline constexpr int kMaxPanels = 32;
+inline constexpr int kNarrowRows = 8;    // up to which reading K and V in place wins over packing
 inline constexpr int kPackOverrun = 16;  // floats that pack_q may write beyond its last row
 
 struct Tile {
@@ -43,6 +44,7 @@ struct Tile {
   int32_t last_rows;   // rows in use of the last panel
   int32_t head_words;  // head_dim in words
   int32_t keys;        // keys packed in k and v, whole groups of key_step
+  int32_t known;       // narrow: addresses of rows that are there, those of the next tile included
   int32_t v_dims;      // v_dim rounded up to dim_step
   // The keys that a panel's rows may see, in whole groups of key_step.
   int32_t key_begin[kMaxPanels], key_end[kMaxPanels];
@@ -77,6 +79,15 @@ struct TileOps {
   // all of them.
   void (*softmax)(const Tile& tile, int32_t begin, int32_t end, const TileRow* row);
   void (*accumulate)(const Tile& tile);
+
+  // Tiles of one panel of at most kNarrowRows rows: K and V are read where they lie. q is
+  // [row][word of head_dim]; rows of k and v have adjacent elements (step 1), and there is an
+  // address or null for every key up to tile.known and a whole group of key_step.
+  void (*pack_q_narrow)(const RowPointers& from, int32_t rows, int32_t dim, float* to);
+  void (*scores_narrow)(const Tile& tile, const RowPointers& k, int32_t dim);
+  void (*accumulate_narrow)(const Tile& tile, const RowPointers& v, int32_t dim,
+                            const int32_t* seen);
+
   void (*store)(const float* from, float scale, int32_t dim, void* to, int64_t step, Elem elem);
 };
 
