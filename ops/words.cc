@@ -246,6 +246,7 @@ std::span<const Word<GdnArgs, GdnParams>> words() {
       ATTEND_WORD("norm_eps", p.norm_eps),
       ATTEND_WORD("padding_slot", p.padding_slot),
       ATTEND_WORD("k_heads", p.k_heads),
+      ATTEND_WORD("v_heads", p.v_heads),
   };
   return kWords;
 }

@@ -161,8 +161,8 @@ TEST(Words, CoverEveryScalar) {
                                 p12] = params;
   EXPECT_EQ((scalars(words<AttentionArgs, AttentionParams>())), 7u + 2u + 12u);
   const GdnParams gdn;
-  [[maybe_unused]] const auto& [g1, g2, g3, g4, g5, g6, g7, g8] = gdn;
-  EXPECT_EQ((scalars(words<GdnArgs, GdnParams>())), 8u);
+  [[maybe_unused]] const auto& [g1, g2, g3, g4, g5, g6, g7, g8, g9] = gdn;
+  EXPECT_EQ((scalars(words<GdnArgs, GdnParams>())), 9u);
   EXPECT_EQ((scalars(words<MergeArgs, MergeParams>())), 0u);
 }
 
