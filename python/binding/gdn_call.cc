@@ -38,6 +38,7 @@ constexpr Word<GdnCall> kWords[] = {
        c.args.conv_state = c.tensors.output("conv_state", v.object());
      }},
     {"k_heads", [](GdnCall& c, const Value& v) { c.params.k_heads = v.integer<int32_t>(); }},
+    {"v_heads", [](GdnCall& c, const Value& v) { c.params.v_heads = v.integer<int32_t>(); }},
     {"conv_silu", [](GdnCall& c, const Value& v) { c.params.conv_silu = v.boolean(); }},
     {"a", [](GdnCall& c, const Value& v) { c.args.a = v.tensor(); }},
     {"b", [](GdnCall& c, const Value& v) { c.args.b = v.tensor(); }},
@@ -84,6 +85,27 @@ std::vector<int64_t> out_shape(const GdnArgs& a) {
   return {};
 }
 
+// The operator would speak of the out that is made here, not of the tensors that are amiss.
+void check_tells_out(const GdnCall& call) {
+  const GdnArgs& a = call.args;
+  if (a.mixed_qkv) {
+    if (out_shape(a).empty())
+      invalid(call,
+              "out is absent, expected it, state, final_state or z with mixed_qkv, to tell heads "
+              "and v_dim");
+    return;
+  }
+  const int rank = a.cu_seqlens ? 3 : 4;
+  const auto check = [&](const char* arg, const TensorView& t, const char* inner) {
+    if (t.rank != rank)
+      invalid(call, std::string(arg) + " rank is " + std::to_string(t.rank) + ", expected " +
+                        std::to_string(rank) + (rank == 3 ? " [total, " : " [batch, seqlen, ") +
+                        inner + "]");
+  };
+  check("q", a.q, "k_heads, k_dim");
+  check("v", a.v, "v_heads, v_dim");
+}
+
 }  // namespace
 
 std::span<const Word<GdnCall>> GdnCall::words() { return kWords; }
@@ -102,6 +124,7 @@ void GdnCall::read(const nb::dict& said) {
       if (nb::handle(said[word]).is_none()) tensors.input(word, nb::none());
     }
   like = said_with(said, args.mixed_qkv ? "mixed_qkv" : "v");
+  if (!out.is_valid()) check_tells_out(*this);
   // A pool is never copied unasked.
   if (args.state_indices && !in_place && !final_state.is_valid())
     invalid(*this,

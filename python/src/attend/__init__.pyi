@@ -314,6 +314,7 @@ class _GdnWords(TypedDict, total=False):
     conv_bias: _Tensor | None
     conv_state: _Tensor | None
     k_heads: int
+    v_heads: int
     conv_silu: bool
     a: _Tensor | None
     b: _Tensor | None
