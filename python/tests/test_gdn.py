@@ -265,7 +265,7 @@ def test_layer(gdn, rng, taps, heads, dtype):
     conv_state = rng.standard_normal((5, channels, taps - 1)).astype(DTYPES[dtype])
     start, conv_start = state.copy(), conv_state.copy()
     bias = rng.standard_normal(channels).astype(DTYPES[dtype]) if taps == 2 else None
-    words = dict(conv_bias=bias, conv_silu=taps != 2, k_heads=k_heads)
+    words = dict(conv_bias=bias, conv_silu=taps != 2, k_heads=k_heads, v_heads=v_heads)
     out, final = gdn(**said, **words, state=state, conv_state=conv_state, state_indices=slots, cu_seqlens=cu, in_place=True)
     assert final is state and out.dtype == DTYPES[dtype] and out.shape == (cu[-1], n, v_dim)
     for b, slot in enumerate(slots):
