@@ -3,8 +3,8 @@
 //   alone     no transport: the rows against all keys, piece by piece
 //   ranks     n steps: while the tiles work on the block at hand, it travels on to the next rank
 //             and the one of the rank before arrives; blocks hold K and V in their own dtype
-//   task      up to 384 stacked query rows of one sequence and one head of keys, against the keys
-//             of a block in pieces of 2048; a piece is a call of the tiles with positions of its own
+//   task      a tile of stacked query rows of one sequence and one head of keys, against the keys of
+//             a block in pieces of 2048; a piece is a call of the tiles with positions of its own
 //   join      in f32, by lse: m, l and sum of exp(lse - m) * out of each row and head; sinks and
 //             the division come once, at the end
 //   traffic   each rank sends every key but the next rank's once: (n - 1) / n of K and V

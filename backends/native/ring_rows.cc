@@ -15,16 +15,18 @@
 namespace attend::native {
 namespace {
 
-// Stacked rows of a task, and keys of one call of the tiles. Neither follows the threads, as what
-// is cut decides bits. 384 rows are one tile of flash's largest; 2048 keys make joining, which
-// touches v_dim floats a row, a thousandth of the products.
-constexpr int64_t kTaskRows = 384;
+// Keys of one call of the tiles: joining, which touches v_dim floats a row, is then a thousandth
+// of the products. They do not follow the threads, as what is cut decides bits.
 constexpr int64_t kPieceKeys = 2048;
 constexpr uint64_t kAlignment = 64;
 
 uint64_t aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-int64_t task_positions(const CallShape& s) { return std::max<int64_t>(1, kTaskRows / s.group()); }
+// A task is one tile of stacked rows.
+int64_t task_positions(const TileOps& ops, const AttentionArgs& a) {
+  const CallShape s = call_shape(a);
+  return std::max<int64_t>(1, TileSizes(ops, a, s).rows / s.group());
+}
 
 int64_t all_rows(const AttentionArgs& a) {
   return a.q.rank == 3 ? a.q.dim(0) : a.q.dim(0) * a.q.dim(1);
@@ -42,21 +44,33 @@ uint64_t gathered_bytes(const TileOps& ops, const AttentionArgs& a) {
 }
 
 // The partial result of one piece: out and lse.
-uint64_t partial_bytes(const CallShape& s) {
-  const auto rows = static_cast<uint64_t>(task_positions(s) * s.group());
-  return aligned(rows * static_cast<uint64_t>(s.v_dim) * sizeof(float)) +
-         aligned(rows * sizeof(float));
+struct PartialBytes {
+  uint64_t out, lse;
+  uint64_t both() const { return out + lse; }
+};
+PartialBytes partial_bytes(const TileOps& ops, const AttentionArgs& a) {
+  const CallShape s = call_shape(a);
+  const auto rows = static_cast<uint64_t>(task_positions(ops, a) * s.group());
+  return {aligned(rows * static_cast<uint64_t>(s.v_dim) * sizeof(float)),
+          aligned(rows * sizeof(float))};
 }
 
 // A piece's shapes at their largest, to ask what scratch its tiles want.
-AttentionArgs largest_piece(const AttentionArgs& a) {
+AttentionArgs largest_piece(const TileOps& ops, const AttentionArgs& a) {
   const CallShape s = call_shape(a);
+  const int64_t positions = task_positions(ops, a);
   AttentionArgs piece;
-  piece.q = contiguous(nullptr, a.q.dtype, {1, task_positions(s), s.group(), s.head_dim});
+  piece.q = contiguous(nullptr, a.q.dtype, {1, positions, s.group(), s.head_dim});
   piece.k = contiguous(nullptr, a.k.dtype, {1, kPieceKeys, 1, s.head_dim});
   piece.v = contiguous(nullptr, a.v.dtype, {1, kPieceKeys, 1, s.v_dim});
-  piece.out = contiguous(nullptr, DType::kF32, {1, task_positions(s), s.group(), s.v_dim});
+  piece.out = contiguous(nullptr, DType::kF32, {1, positions, s.group(), s.v_dim});
   return piece;
+}
+// What a worker's tiles want.
+uint64_t tiles_bytes(const TileOps& ops, const AttentionArgs& a) {
+  AttentionParams plain;  // the words of the call hold indices of its own sequences
+  plain.mask.diagonal = Diagonal::kBottomRight;
+  return aligned(tiles_workspace_bytes(ops, largest_piece(ops, a), plain, 1));
 }
 
 // Tasks are already one a thread.
@@ -173,7 +187,7 @@ RingRows::RingRows(const TileOps& ops, const AttentionArgs& a, const AttentionPa
                    const ExecContext& context, const std::vector<RingSequence>& sequences)
     : ops_(ops), a_(a), p_(p), context_(context), shape_(call_shape(a)) {
   dropout_ = dropout_of(p);
-  const int64_t step = task_positions(shape_);
+  const int64_t step = task_positions(ops_, a_);
   for (const RingSequence& sequence : sequences)
     for (const RingChunk& chunk : sequence.rows)
       for (int64_t row = 0; row < chunk.count; row += step)
@@ -195,8 +209,8 @@ RingRows::RingRows(const TileOps& ops, const AttentionArgs& a, const AttentionPa
 
 // The workspace serves both parts or the workers alone.
 bool RingRows::take_memory() {
-  tiles_bytes_ = aligned(tiles_workspace_bytes(ops_, largest_piece(a_), p_, 1));
-  const uint64_t worker_bytes = partial_bytes(shape_) + tiles_bytes_;
+  tiles_bytes_ = tiles_bytes(ops_, a_);
+  const uint64_t worker_bytes = partial_bytes(ops_, a_).both() + tiles_bytes_;
   const uint64_t bytes = gathered_bytes(ops_, a_),
                  all = bytes + Scratch::bytes(worker_bytes, workers_);
   inner_context_ = context_;
@@ -235,9 +249,9 @@ RingRows::~RingRows() {
 }
 
 uint64_t RingRows::workspace_bytes(const TileOps& ops, const AttentionArgs& a,
-                                   const AttentionParams& p, int32_t workers) {
-  const uint64_t tiles = aligned(tiles_workspace_bytes(ops, largest_piece(a), p, 1));
-  return gathered_bytes(ops, a) + Scratch::bytes(partial_bytes(call_shape(a)) + tiles, workers);
+                                   const AttentionParams&, int32_t workers) {
+  return gathered_bytes(ops, a) +
+         Scratch::bytes(partial_bytes(ops, a).both() + tiles_bytes(ops, a), workers);
 }
 
 int64_t RingRows::slot(const Task& task, int64_t row, int64_t head) const {
@@ -259,15 +273,13 @@ Status RingRows::attend(const KeyBlock& block) {
 
 Status RingRows::attend(const Task& task, const KeyBlock& block, int32_t worker) const {
   const RingChunk& rows = task.rows;
+  const PartialBytes partial = partial_bytes(ops_, a_);
   std::byte* const scratch = scratch_->of(worker);
   auto* const out = reinterpret_cast<float*>(scratch);
-  auto* const lse = reinterpret_cast<float*>(
-      scratch +
-      aligned(static_cast<uint64_t>(task_positions(shape_) * shape_.group() * shape_.v_dim) *
-              sizeof(float)));
+  auto* const lse = reinterpret_cast<float*>(scratch + partial.out);
   ExecContext context = context_;
   context.parallel_for = {run_here, nullptr, 1};
-  context.workspace = scratch + partial_bytes(shape_);
+  context.workspace = scratch + partial.both();
   context.workspace_bytes = tiles_bytes_;
   for (const RingChunk& chunk : block.chunks[static_cast<size_t>(task.sequence->s.b)]) {
     // Pieces end at multiples of their size in the whole sequence.

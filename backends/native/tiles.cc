@@ -72,7 +72,7 @@ int64_t rows_per_tile(const TileCall& c, int64_t longest, int32_t workers) {
   }
   int64_t panels = c.sizes.rows / c.ops.row_step;
   const int64_t rows = longest * c.stack;
-  while (panels > 2 &&
+  while (workers > 1 && panels > 2 &&
          c.shape.batch * c.stacks() * ((rows - 1) / (panels * c.ops.row_step) + 1) < 3 * workers)
     panels /= 2;
   return panels * c.ops.row_step;

@@ -15,9 +15,9 @@
 #include "backends/native/kernels.h"
 #include "backends/native/scratch.h"
 #include "backends/native/thread_pool.h"
+#include "ops/common/dropout.h"
 #include "ops/common/layout.h"
 #include "ops/common/online_softmax.h"
-#include "ops/common/philox.h"
 #include "ops/common/score.h"
 
 namespace attend::native {
@@ -53,14 +53,8 @@ struct Call {
         bias(params.bias),
         blocks(params.mask.block_mask),
         weights(args.weights),
-        scores(args.scores) {
-    if (p.dropout_p <= 0.0f) return;
-    dropout.seed = *p.dropout_seed;
-    dropout.offset = static_cast<uint32_t>(p.dropout_offset);
-    dropout.threshold =
-        static_cast<uint64_t>(std::floor(static_cast<double>(p.dropout_p) * 0x1p32));
-    dropout.keep_scale = 1.0f / (1.0f - p.dropout_p);
-  }
+        scores(args.scores),
+        dropout(dropout_of(params)) {}
 
   // Splash's block mask, whose calls of one row come here.
   bool block_keeps(int64_t b, int64_t h, int64_t i, int64_t j) const {
