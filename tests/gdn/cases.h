@@ -51,5 +51,6 @@ void PrintTo(const GdnCase& c, std::ostream* stream);
 
 // Cases in which every two settings of different words occur together.
 const std::vector<GdnCase>& gdn_pairs();
+size_t gdn_missing_pairs();  // how many two settings occur nowhere together
 
 }  // namespace attend::testing

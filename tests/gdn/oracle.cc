@@ -123,12 +123,13 @@ GdnGold gdn_gold(const GdnArgs& a, const GdnParams& p, const GdnSizes& z) {
         r.normalise(q);
         r.normalise(k);
         const double beta = r.beta(b, i, h);
-        Row o;
+        Row o, decay;
+        for (int64_t c = 0; c < K; ++c) decay.push_back(std::exp(r.log_decay(b, i, h, c)));
         double squares = 0;
         for (int64_t e = 0; e < V; ++e) {
           double seen = 0, read = 0;
           for (int64_t c = 0; c < K; ++c) {
-            s(e, c) *= std::exp(r.log_decay(b, i, h, c));
+            s(e, c) *= decay[static_cast<size_t>(c)];
             seen += s(e, c) * k[static_cast<size_t>(c)];
           }
           const double d = beta * (v[static_cast<size_t>(e)] - seen);

@@ -55,7 +55,12 @@ bool possible(const GdnCase& c) {
   return c.slots == GdnSlots::kNone || c.conv_state || c.states != GdnStates::kNone;
 }
 
-std::vector<GdnCase> make_pairs() {
+struct Found {
+  std::vector<GdnCase> cases;
+  size_t missing = 0;
+};
+
+Found make_pairs() {
   std::vector<size_t> first;
   size_t slots = 0;
   for (const Word& w : words()) {
@@ -64,9 +69,9 @@ std::vector<GdnCase> make_pairs() {
   }
   std::vector<bool> seen(slots * slots, false);
   uint64_t state = 1;
-  std::vector<GdnCase> cases;
-  // Two pairs are impossible (a past without a convolution; slots without a pool need both words
-  // of theirs), so the search ends when many tries find nothing new.
+  Found found;
+  // One pair is impossible (a past without a convolution), so the search ends when many tries find
+  // nothing new.
   for (int fruitless = 0; fruitless < 40;) {
     GdnCase best;
     std::vector<size_t> best_levels;
@@ -93,16 +98,24 @@ std::vector<GdnCase> make_pairs() {
     for (size_t x = 0; x < best_levels.size(); ++x)
       for (size_t y = x + 1; y < best_levels.size(); ++y)
         seen[(first[x] + best_levels[x]) * slots + first[y] + best_levels[y]] = true;
-    cases.push_back(best);
+    found.cases.push_back(best);
   }
-  return cases;
+  for (size_t x = 0; x < words().size(); ++x)
+    for (size_t y = x + 1; y < words().size(); ++y)
+      for (size_t i = 0; i < words()[x].levels; ++i)
+        for (size_t j = 0; j < words()[y].levels; ++j)
+          found.missing += !seen[(first[x] + i) * slots + first[y] + j];
+  return found;
+}
+
+const Found& found() {
+  static const Found all = make_pairs();
+  return all;
 }
 
 }  // namespace
 
-const std::vector<GdnCase>& gdn_pairs() {
-  static const std::vector<GdnCase> cases = make_pairs();
-  return cases;
-}
+const std::vector<GdnCase>& gdn_pairs() { return found().cases; }
+size_t gdn_missing_pairs() { return found().missing; }
 
 }  // namespace attend::testing

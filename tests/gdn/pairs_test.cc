@@ -20,6 +20,9 @@ std::vector<RowCase> rows_and_cases() {
   return list;
 }
 
+// All but the one that cannot be: a past without a convolution.
+TEST(GdnPairsList, EveryPairOccurs) { EXPECT_EQ(gdn_missing_pairs(), 1u); }
+
 class GdnPairs : public ::testing::TestWithParam<RowCase> {};
 
 TEST_P(GdnPairs, MatchesTheRecurrence) {
