@@ -141,6 +141,70 @@ TEST(Ring, LongSequencesInManyPieces) {
   }
 }
 
+// Counts what travels.
+class CountingTransport final : public RingTransport {
+ public:
+  explicit CountingTransport(RingTransport* inner) : inner_(*inner) {}
+  int32_t rank() const noexcept override { return inner_.rank(); }
+  int32_t size() const noexcept override { return inner_.size(); }
+  bool reaches(DeviceType device) const noexcept override { return inner_.reaches(device); }
+  Status start(const void* send, uint64_t send_bytes, void* receive, uint64_t receive_bytes,
+               void* stream) override {
+    exchanges.push_back(send_bytes);
+    return inner_.start(send, send_bytes, receive, receive_bytes, stream);
+  }
+  Status wait(void* stream) override { return inner_.wait(stream); }
+  void abort(const char* why) noexcept override { inner_.abort(why); }
+  std::vector<uint64_t> exchanges;
+
+ private:
+  RingTransport& inner_;
+};
+
+// n - 1 blocks a rank, K and V in their own dtype, V not apart where it lies in K, only keys in use.
+TEST(Ring, OnlyKeysInUseTravelInTheirOwnType) {
+  const auto bytes_sent = [](const AttentionCase& c) {
+    CaseTensors t = make_tensors(c);
+    const Judge judge(t.args, t.params);
+    Ranks ranks(t.args, t.params, {4, RingPlacement::kContiguous, {}});
+    std::vector<std::unique_ptr<CountingTransport>> transports;
+    for (int32_t r = 0; r < 4; ++r) {
+      transports.push_back(std::make_unique<CountingTransport>(ranks.ring().transport(r)));
+      ranks.params(r).ring_transport = transports.back().get();
+    }
+    for (const RankResult& r : ranks.run()) EXPECT_EQ(r.what, "");
+    t.reset_outputs();
+    EXPECT_EQ(ranks.gather(), "");
+    const auto verdicts = judge.compare(t.args);
+    EXPECT_TRUE(all_ok(verdicts)) << to_string(verdicts);
+    // Two rounds of small words, then three blocks.
+    EXPECT_EQ(transports[0]->exchanges.size(), 9u);
+    uint64_t sum = 0;
+    for (const auto& transport : transports)
+      for (size_t n = 6; n < transport->exchanges.size(); ++n) sum += transport->exchanges[n];
+    return sum;
+  };
+  AttentionCase c;
+  c.seqlen_q = c.seqlen_k = 64;
+  c.heads = 4;
+  c.kv_heads = 2;
+  c.head_dim = 32;
+  c.lse = true;
+  constexpr uint64_t kElements = 3 * 64 * 2 * (32 + 32);  // every key to the three others
+  EXPECT_EQ(bytes_sent(c), kElements * 4);
+  c.dtype = DType::kBF16;
+  EXPECT_EQ(bytes_sent(c), kElements * 2);
+  c.segments = true;
+  EXPECT_EQ(bytes_sent(c), kElements * 2 + 3 * 64 * 8);
+  c.segments = false;
+  c.v_dim = 16;
+  c.v_in_k = true;
+  EXPECT_EQ(bytes_sent(c), kElements * 2 / 2);
+  c.batch = 4;
+  c.seqused_k = true;  // of four sequences, 64, 32, 48 and 0 keys
+  EXPECT_EQ(bytes_sent(c), uint64_t{3} * (64 + 32 + 48) * 2 * 32 * 2);
+}
+
 // The carry of O17: what two devices hold after each step, m + log l being the lse of the keys so
 // far.
 TEST(Ring, O17Carries) {
