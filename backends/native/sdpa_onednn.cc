@@ -265,6 +265,7 @@ Status supports(const AttentionArgs& a, const AttentionParams& p, const Device& 
 
 uint64_t workspace_bytes(const AttentionArgs& a, const AttentionParams& p, int32_t workers) {
   if (!supports(a, p, a.q.device)) return 0;
+  if (OneDnn::get().own_threads) workers = 1;
   const Blocks blocks(a, p);
   return Scratch::bytes(WorkerBytes(blocks, Plans(blocks, a), a.v.dtype).all(), workers);
 }
