@@ -58,7 +58,8 @@ Part part(const AttentionArgs& args, const AttentionParams& params, int64_t firs
 
   // Masks keep the width of the whole batch.
   int64_t most_rows = 0, most_keys = 0;
-  for (int64_t x = 0; x < Oracle(args, params).batch(); ++x) {
+  const int64_t batch = Oracle(args, params).batch();
+  for (int64_t x = 0; x < batch; ++x) {
     most_keys = std::max(most_keys, paged    ? keys_in_use(args, x)
                                     : ragged ? difference(seq.cu_seqlens_k, x)
                                              : 0);

@@ -40,8 +40,10 @@ void make_paged_keys(CaseMemory& memory, SeqLayout& seq, CaseLengths& lengths) {
   for (int64_t b = 0; b < c.batch; ++b) {
     const int64_t n = c.seqlen_k, rows = lengths.rows_used[static_cast<size_t>(b)];
     const int64_t choices[] = {n, n - n / 4, (n + 1) / 2, b < 3 ? n : 0};
-    const int64_t keys =
-        c.full_lengths ? n : choices[(static_cast<uint64_t>(b) + memory.draw(-1)) % 4];
+    const int64_t keys = !c.k_lens.empty() ? c.k_lens[static_cast<size_t>(b)]
+                         : c.full_lengths
+                             ? n
+                             : choices[(static_cast<uint64_t>(b) + memory.draw(-1)) % 4];
     // The keys before this call's rows, which are keys too.
     const int64_t before = context ? std::max<int64_t>(keys - rows, 0) : keys;
     lengths.keys_used.push_back(context ? before + rows : keys);

@@ -106,8 +106,9 @@ const OracleKeys& Oracle::keys(int64_t b, int64_t h) const {
   keys_ = {b, kv_head, {}, {}};
   for (int64_t j = 0; j < seqlen_k(b); ++j) {
     for (int64_t e = 0; e < head_dim(); ++e)
-      keys_.k.push_back(key_element(args_, b, j, kv_head, e));
-    for (int64_t e = 0; e < v_dim(); ++e) keys_.v.push_back(value_element(args_, b, j, kv_head, e));
+      keys_.k.push_back(key_element(args_, b, j, kv_head, e).value());
+    for (int64_t e = 0; e < v_dim(); ++e)
+      keys_.v.push_back(value_element(args_, b, j, kv_head, e).value());
   }
   return keys_;
 }

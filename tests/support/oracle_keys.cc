@@ -28,20 +28,19 @@ int64_t cached_keys(const AttentionArgs& a, int64_t b) {
   return pages == 0 ? 0 : (pages - 1) * a.k.dim(1) + load_int(s.kv_last_page_len, b);
 }
 
-// One element of k or of v; own is k_new or v_new.
-double element_of(const AttentionArgs& a, const TensorView& cache, const TensorView& own,
-                  const TensorView& descale, int64_t b, int64_t j, int64_t h, int64_t e) {
+// own is k_new or v_new.
+StoredElement element_of(const AttentionArgs& a, const TensorView& cache, const TensorView& own,
+                         const TensorView& descale, int64_t b, int64_t j, int64_t h, int64_t e) {
   if (own && j >= cached_keys(a, b)) {
     const int64_t t = j - cached_keys(a, b);
-    if (own.rank == 4) return load(own, {b, t, h, e});
+    if (own.rank == 4) return {own.dtype, address_of(own, {b, t, h, e}), 1};
     const int64_t first = a.seq.cu_seqlens_q ? load_int(a.seq.cu_seqlens_q, b) : b * a.q.dim(1);
-    return load(own, {first + t, h, e});
+    return {own.dtype, address_of(own, {first + t, h, e}), 1};
   }
   const double scale = descale_of(descale, b, h);
-  if (!paged(a))
-    return scale * load(cache.dtype, row_address(cache, a.seq.cu_seqlens_k, b, j, h, e));
-  const int64_t page_size = cache.dim(1);
-  return scale * load(cache, {page_of(a, b, j / page_size), j % page_size, h, e});
+  if (!paged(a)) return {cache.dtype, row_address(cache, a.seq.cu_seqlens_k, b, j, h, e), scale};
+  const int64_t page_size = cache.dim(1), page = page_of(a, b, j / page_size);
+  return {cache.dtype, address_of(cache, {page, j % page_size, h, e}), scale};
 }
 
 }  // namespace
@@ -70,10 +69,10 @@ int64_t keys_in_use(const AttentionArgs& a, int64_t b) {
   return a.seq.cu_seqlens_k ? difference(a.seq.cu_seqlens_k, b) : a.k.dim(1);
 }
 
-double key_element(const AttentionArgs& a, int64_t b, int64_t j, int64_t h, int64_t e) {
+StoredElement key_element(const AttentionArgs& a, int64_t b, int64_t j, int64_t h, int64_t e) {
   return element_of(a, a.k, a.k_new, a.k_descale, b, j, h, e);
 }
-double value_element(const AttentionArgs& a, int64_t b, int64_t j, int64_t h, int64_t e) {
+StoredElement value_element(const AttentionArgs& a, int64_t b, int64_t j, int64_t h, int64_t e) {
   return element_of(a, a.v, a.v_new, a.v_descale, b, j, h, e);
 }
 

@@ -2,6 +2,7 @@
 #include <cstdint>
 
 #include "attend/attention_params.h"
+#include "tests/support/element.h"
 
 // Where keys are, in the contract's words (sections 1 and 5): beside q's rows, in a cache, behind a
 // page table, or in the call's own rows.
@@ -10,9 +11,16 @@ namespace attend::testing {
 int64_t rows_in_use(const AttentionArgs& args, int64_t b);  // of q
 int64_t keys_in_use(const AttentionArgs& args, int64_t b);
 
-// Element e of kv head h of key j, dequantised.
-double key_element(const AttentionArgs& args, int64_t b, int64_t j, int64_t h, int64_t e);
-double value_element(const AttentionArgs& args, int64_t b, int64_t j, int64_t h, int64_t e);
+// A stored element and what it stands for.
+struct StoredElement {
+  DType dtype;
+  const void* address;
+  double descale;
+  double value() const { return load(dtype, address) * descale; }
+};
+// Element e of kv head h of key j, in k and in v.
+StoredElement key_element(const AttentionArgs& args, int64_t b, int64_t j, int64_t h, int64_t e);
+StoredElement value_element(const AttentionArgs& args, int64_t b, int64_t j, int64_t h, int64_t e);
 
 // What a stored value of kv head h is multiplied by; 1 without a descale.
 double descale_of(const TensorView& descale, int64_t b, int64_t h);

@@ -1,0 +1,77 @@
+// Rows and keys one below, on and one above every tile size, under each rule that moves the
+// diagonal: the borders of tiles are where a mask is first wrong.
+#include <gtest/gtest.h>
+
+#include "attend/error.h"
+#include "tests/kernels/rows.h"
+#include "tests/support/judge.h"
+#include "tests/support/tensors.h"
+
+namespace attend::testing {
+namespace {
+
+enum class Rule { kBottomRight, kTopLeft, kStarts, kWindow };
+const char* rule_name(Rule rule) {
+  constexpr const char* kNames[] = {"bottom_right", "top_left", "q_start", "window"};
+  return kNames[static_cast<int>(rule)];
+}
+
+AttentionCase edge(int64_t rows, int64_t keys, Rule rule, OpId op) {
+  AttentionCase c;
+  c.label = "edge";
+  c.seqlen_q = rows, c.seqlen_k = keys, c.head_dim = 8;
+  c.lse = c.causal = true;
+  constexpr DType kDTypes[] = {DType::kF32, DType::kBF16, DType::kF16};
+  c.dtype = kDTypes[(rows + keys) % 3];
+  c.diagonal = rule == Rule::kTopLeft ? Diagonal::kTopLeft : Diagonal::kBottomRight;
+  c.q_start = rule == Rule::kStarts;
+  if (rule == Rule::kWindow) c.causal = false, c.window_left = 17, c.window_right = 4;
+  if (op == OpId::kPaged) c.family = Family::kPaged, c.page_size = 16, c.k_lens = {keys};
+  return c;
+}
+
+class TileEdges : public ::testing::TestWithParam<Rule> {};
+
+TEST_P(TileEdges, OfRowsAndOfKeys) {
+  std::vector<int64_t> edges = {1, 2};
+  for (int64_t tile : {16, 32, 48, 64, 128}) edges.insert(edges.end(), {tile - 1, tile, tile + 1});
+  const bool full = tier_from_environment() == Tier::kFull;
+  int calls = 0;
+  for (size_t n = 0; n < edges.size(); ++n) {
+    for (size_t m = 0; m < edges.size(); ++m) {
+      if (!full && (n + m) % 2 == 1) continue;  // half of the board; neighbours lie diagonally
+      for (OpId cache : {OpId::kFlash, OpId::kPaged}) {
+        const AttentionCase c = edge(edges[n], edges[m], GetParam(), cache);
+        if (cache == OpId::kPaged && c.diagonal == Diagonal::kTopLeft) continue;
+        SCOPED_TRACE(name(c));
+        CaseTensors t = make_tensors(c);
+        const Judge judge(t.args, t.params);
+        for (OpId op : {OpId::kFlash, OpId::kSplash, OpId::kPaged}) {
+          if (!in_domain(op, c)) continue;
+          for (const AttentionKernel& row :
+               Registry::global().attention_kernels(op, DeviceType::kNative)) {
+            t.reset_outputs();
+            try {
+              attention_op(op).run_kernel(row.name, t.args, t.params);
+            } catch (const Error& e) {
+              ASSERT_EQ(e.code(), ErrorCode::kUnsupported) << e.what();
+              continue;
+            }
+            ++calls;
+            const auto verdicts = judge.compare(t.args);
+            EXPECT_TRUE(all_ok(verdicts)) << row.name << "\n" << to_string(verdicts);
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(calls, 500);
+}
+
+INSTANTIATE_TEST_SUITE_P(Native, TileEdges,
+                         ::testing::Values(Rule::kBottomRight, Rule::kTopLeft, Rule::kStarts,
+                                           Rule::kWindow),
+                         [](const auto& p) { return std::string(rule_name(p.param)); });
+
+}  // namespace
+}  // namespace attend::testing
