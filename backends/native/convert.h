@@ -22,30 +22,28 @@ inline uint16_t f32_to_bf16(float x) {
   return static_cast<uint16_t>(u >> 16);
 }
 
+// Without branches, so that loops over rows become vectors.
 inline float f16_to_f32(uint16_t x) {
   const uint32_t sign = static_cast<uint32_t>(x & 0x8000u) << 16, magnitude = x & 0x7fffu;
-  if (magnitude >= 0x7c00u)
-    return std::bit_cast<float>(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
-  // Exponents are 112 apart. A subnormal is read as 2^-14 + itself, so that no f32 subnormal
-  // arises, which a program that flushes them would lose.
-  const float value = magnitude < 0x400u
-                          ? std::bit_cast<float>(0x38800000u + (magnitude << 13)) - 0x1p-14f
-                          : std::bit_cast<float>(0x38000000u + (magnitude << 13));
-  return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(value));
+  // Subnormals are multiples of 2^-24; no f32 subnormal arises, which a program that flushes them
+  // would lose. Other exponents are 112 apart, those of infinities and NaN 224.
+  const float subnormal = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f;
+  const uint32_t normal = (magnitude << 13) + (magnitude >= 0x7c00u ? 0x70000000u : 0x38000000u);
+  const uint32_t bits = magnitude < 0x400u ? std::bit_cast<uint32_t>(subnormal) : normal;
+  return std::bit_cast<float>(sign | bits);
 }
 
 inline uint16_t f32_to_f16(float x) {
   const uint32_t u = std::bit_cast<uint32_t>(x), sign = (u >> 16) & 0x8000u,
                  magnitude = u & 0x7fffffffu;
-  if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u);
-  if (magnitude >= 0x477ff000u)
-    return static_cast<uint16_t>(sign | 0x7c00u);  // rounds to 65536 or more
-  if (magnitude < 0x38800000u) {  // subnormal: adding 0.5 lets the FPU round at the right place
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(shifted) - 0x3f000000u));
-  }
-  const uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
-  return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
+  // Subnormal: adding 0.5 lets the FPU round at the right place.
+  const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
+  const uint32_t subnormal = std::bit_cast<uint32_t>(shifted) - 0x3f000000u;
+  const uint32_t normal = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
+  uint32_t bits = magnitude < 0x38800000u ? subnormal : normal;
+  bits = magnitude >= 0x477ff000u ? 0x7c00u : bits;  // rounds to 65536 or more
+  bits = magnitude > 0x7f800000u ? 0x7e00u : bits;
+  return static_cast<uint16_t>(sign | bits);
 }
 
 // fp8 as the OCP tables have it: e4m3 without infinities (0x7f is NaN, 448 the largest), e5m2 with

@@ -7,6 +7,7 @@
 
 #include "backends/native/convert.h"
 #include "tests/append/cache_codes.h"
+#include "tests/support/element.h"
 
 namespace attend::native {
 namespace {
@@ -112,6 +113,42 @@ TEST(CacheElements, NaNStaysNaNWhereThereIsOne) {
     EXPECT_TRUE(is_nan_code(DType::kF8E4M3, encode(DType::kF8E4M3, nan)));
     EXPECT_TRUE(is_nan_code(DType::kF8E5M2, encode(DType::kF8E5M2, nan)));
     EXPECT_EQ(encode(DType::kI8, nan), 0);
+  }
+}
+
+// The 16-bit types against the tests' own conversions: every code, and numbers around every middle.
+TEST(Elements, SixteenBitsAreReadAndRounded) {
+  for (DType dtype : {DType::kF16, DType::kBF16}) {
+    for (int code = 0; code < 65536; ++code) {
+      const auto bits = static_cast<uint16_t>(code);
+      std::byte bytes[4] = {}, back[4] = {}, wanted[4] = {};
+      std::memcpy(bytes, &bits, sizeof bits);
+      const float got = load(bytes, dtype);
+      const double want = testing::load(dtype, bytes);
+      if (std::isnan(want)) {
+        store(back, dtype, got);
+        ASSERT_TRUE(std::isnan(got) && std::isnan(testing::load(dtype, back))) << code;
+        continue;
+      }
+      ASSERT_EQ(got, want) << name(dtype) << code;
+      ASSERT_EQ(std::signbit(got), std::signbit(want)) << name(dtype) << code;
+      const auto middle = static_cast<float>(
+          (want + testing::round_to(dtype, want * (1 + 1.5 * testing::unit_roundoff(dtype)))) / 2);
+      for (float x :
+           {got, middle, std::nextafter(middle, INFINITY), std::nextafter(middle, -INFINITY)}) {
+        store(back, dtype, x);
+        testing::store(dtype, wanted, static_cast<double>(x));
+        ASSERT_EQ(std::memcmp(back, wanted, 2), 0) << name(dtype) << " of " << x;
+      }
+    }
+    for (float x : {0x1p-24f, 0x1.8p-25f, 0x1p-25f, 0x1.000002p-25f, 0x1p-26f, 65504.0f, 65519.0f,
+                    65519.996f, 65520.0f, 1e30f, INFINITY, 1e-45f, 0x1.ffcp-15f, 0x1.ffep-15f})
+      for (float signed_x : {x, -x}) {
+        std::byte back[4] = {}, wanted[4] = {};
+        store(back, dtype, signed_x);
+        testing::store(dtype, wanted, static_cast<double>(signed_x));
+        EXPECT_EQ(std::memcmp(back, wanted, 2), 0) << name(dtype) << " of " << signed_x;
+      }
   }
 }
 
