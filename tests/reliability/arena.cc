@@ -105,12 +105,17 @@ bool GuardedRows::equals(const TensorView& other) const {
   return true;
 }
 
-Span span_of(const TensorView& view) {
-  if (view.num_elements() == 0) return {};
-  const int64_t size = size_bytes(view.dtype);
+std::pair<int64_t, int64_t> reach_of(const TensorView& view) {
   int64_t low = 0, high = 0;
   for (int d = 0; d < view.rank; ++d)
     (view.step(d) < 0 ? low : high) += (view.dim(d) - 1) * view.step(d);
+  return {low, high};
+}
+
+Span span_of(const TensorView& view) {
+  if (view.num_elements() == 0) return {};
+  const int64_t size = size_bytes(view.dtype);
+  const auto [low, high] = reach_of(view);
   return {static_cast<std::byte*>(view.data) + low * size, (high - low + 1) * size};
 }
 

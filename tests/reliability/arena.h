@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "attend/attention_params.h"
@@ -63,6 +64,8 @@ struct Span {
   int64_t bytes = 0;
 };
 Span span_of(const TensorView& view);
+// Offsets of the first and the last of them from element [0, ...], in elements.
+std::pair<int64_t, int64_t> reach_of(const TensorView& view);
 
 // A call with every tensor moved between guard pages. `filler` stands in the rest of their pages.
 class GuardedCall {
