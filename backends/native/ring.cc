@@ -72,15 +72,15 @@ Status run_rank(const TileOps& ops, const AttentionArgs& a, const AttentionParam
   });
   RingRows rows(ops, a, p, context, sequences);
   if (!rows) return kNoMemory;
-  RingBlocks blocks(a, p, meeting, sequences);
+  RingBlocks blocks(a, p, context, meeting, sequences);
   const int32_t steps = ring.size();
-  if (steps > 1) blocks.pack();
+  if (steps > 1 && !blocks.pack()) return kNoMemory;
   for (int32_t step = 0; step < steps; ++step) {
     const bool more = step + 1 < steps;
     if (more)
-      if (const Status s = blocks.start(step, context.stream); !s) return s;
+      if (const Status s = blocks.start(step); !s) return s;
     if (const Status s = rows.attend(step == 0 ? blocks.own() : blocks.at_hand()); !s) {
-      abort_ring(ring, to_string(s).c_str());
+      abort_ring(ring, s);
       return s;
     }
     if (more)
@@ -99,8 +99,7 @@ Status run_ring(const TileOps& ops, const AttentionArgs& a, const AttentionParam
   } catch (const std::bad_alloc&) {
     status = kNoMemory;
   }
-  if (!status && p.ring_transport != nullptr)
-    abort_ring(*p.ring_transport, to_string(status).c_str());
+  if (!status && p.ring_transport != nullptr) abort_ring(*p.ring_transport, status);
   return status;
 }
 

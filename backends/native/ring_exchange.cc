@@ -164,10 +164,11 @@ bool RingMeeting::v_in_k(int32_t rank) const {
   return headers_[static_cast<size_t>(rank * kHeaderWords + kHeaderVInK)] != 0;
 }
 
-RingBlocks::RingBlocks(const AttentionArgs& a, const AttentionParams& p, const RingMeeting& meeting,
-                       const std::vector<RingSequence>& sequences)
+RingBlocks::RingBlocks(const AttentionArgs& a, const AttentionParams& p, const ExecContext& context,
+                       const RingMeeting& meeting, const std::vector<RingSequence>& sequences)
     : a_(a),
       p_(p),
+      context_(context),
       meeting_(meeting),
       sequences_(sequences),
       ring_(*p.ring_transport),
@@ -197,12 +198,13 @@ RingBlocks::Parts RingBlocks::parts_of(int32_t rank) const {
   return parts;
 }
 
-void RingBlocks::pack() {
+bool RingBlocks::pack() {
   uint64_t most = 0;
   for (int32_t rank = 0; rank < ring_.size(); ++rank) most = std::max(most, parts_of(rank).bytes);
-  for (auto& buffer : buffer_) buffer.resize(most);
+  for (auto& buffer : buffer_)
+    if (buffer.emplace(context_, most).data() == nullptr) return false;
   const Parts parts = parts_of(ring_.rank());
-  std::byte *k = buffer_[0].data(), *v = k + parts.v, *ids = k + parts.ids;
+  std::byte *k = buffer_[0]->data(), *v = k + parts.v, *ids = k + parts.ids;
   for (const RingSequence& sequence : sequences_) {
     const Sequence& s = sequence.s;
     k = pack_rows(rows_of(a_.k, s.b, s.k_first), s.k_len, shape_.kv_heads, shape_.head_dim, k);
@@ -215,28 +217,28 @@ void RingBlocks::pack() {
       std::memcpy(ids, &id, sizeof id);
     }
   }
+  return true;
 }
 
 RingBlocks::~RingBlocks() {
   if (!under_way_) return;
   abort_ring(ring_, "its call has failed");  // else it would have come to wait()
-  static_cast<void>(ring_.wait(stream_));
+  static_cast<void>(ring_.wait(context_.stream));
 }
 
-Status RingBlocks::start(int32_t step, void* stream) {
+Status RingBlocks::start(int32_t step) {
   const int32_t rank = ring_.rank(), ranks = ring_.size();
   arriving_ = ring_source(rank, step + 1, ranks);
-  stream_ = stream;
   const Status s =
-      ring_.start(buffer_[current_].data(), parts_of(ring_source(rank, step, ranks)).bytes,
-                  buffer_[1 - current_].data(), parts_of(arriving_).bytes, stream);
+      ring_.start(buffer_[current_]->data(), parts_of(ring_source(rank, step, ranks)).bytes,
+                  buffer_[1 - current_]->data(), parts_of(arriving_).bytes, context_.stream);
   under_way_ = static_cast<bool>(s);
   return s;
 }
 
 Status RingBlocks::wait() {
   under_way_ = false;
-  if (const Status s = ring_.wait(stream_); !s) return s;
+  if (const Status s = ring_.wait(context_.stream); !s) return s;
   current_ = 1 - current_;
   place(arriving_);
   return {};
@@ -244,7 +246,7 @@ Status RingBlocks::wait() {
 
 void RingBlocks::place(int32_t rank) {
   const Parts parts = parts_of(rank);
-  std::byte* data = buffer_[current_].data();
+  std::byte* data = buffer_[current_]->data();
   at_hand_.k = contiguous(data, a_.k.dtype, {parts.rows, shape_.kv_heads, shape_.head_dim});
   at_hand_.v = contiguous(data + parts.v, a_.v.dtype, {parts.rows, shape_.kv_heads, shape_.v_dim});
   if (parts.v_in_k) at_hand_.v.stride = at_hand_.k.stride;

@@ -1,10 +1,12 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "attend/kernel.h"
 #include "attend/ring.h"
+#include "backends/native/held_memory.h"
 #include "backends/native/ring_rows.h"
 
 // What the ranks of a ring tell one another: first what their calls are, then blocks of keys.
@@ -37,8 +39,8 @@ class RingMeeting {
 // The block that this rank works on while it sends it and receives the next.
 class RingBlocks {
  public:
-  RingBlocks(const AttentionArgs& a, const AttentionParams& p, const RingMeeting& meeting,
-             const std::vector<RingSequence>& sequences);
+  RingBlocks(const AttentionArgs& a, const AttentionParams& p, const ExecContext& context,
+             const RingMeeting& meeting, const std::vector<RingSequence>& sequences);
   // Ends an exchange that is under way, and the ring with it.
   ~RingBlocks();
   RingBlocks(const RingBlocks&) = delete;
@@ -47,9 +49,10 @@ class RingBlocks {
   // This rank's own keys, where the caller has them.
   const KeyBlock& own() const { return own_; }
   // Packs the own keys for the way.
-  void pack();
+  // False if there was no memory.
+  bool pack();
   // Starts to send the block at hand and to receive the next; ends that.
-  Status start(int32_t step, void* stream);
+  Status start(int32_t step);
   Status wait();
   // The block at hand, after wait().
   const KeyBlock& at_hand() const { return at_hand_; }
@@ -66,15 +69,15 @@ class RingBlocks {
 
   const AttentionArgs& a_;
   const AttentionParams& p_;
+  const ExecContext& context_;
   const RingMeeting& meeting_;
   const std::vector<RingSequence>& sequences_;
   RingTransport& ring_;
   const CallShape shape_;
   KeyBlock own_, at_hand_;
-  std::vector<std::byte> buffer_[2];
+  std::optional<HeldMemory> buffer_[2];
   int32_t current_ = 0, arriving_ = 0;  // buffer at hand; rank whose block arrives
   bool under_way_ = false;
-  void* stream_ = nullptr;
 };
 
 }  // namespace attend::native

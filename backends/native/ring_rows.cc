@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <new>
 
 #include "backends/native/convert.h"
 #include "backends/native/thread_pool.h"
@@ -220,14 +219,8 @@ bool RingRows::take_memory() {
     inner_context_.workspace = gathered_ + bytes;
     inner_context_.workspace_bytes -= bytes;
   } else {
-    owns_gathered_ = true;
-    const Allocator& from = context_.allocator;
-    gathered_ = static_cast<std::byte*>(
-        from.allocate != nullptr
-            ? from.allocate(from.user, context_.device, std::max<uint64_t>(bytes, 1), kAlignment,
-                            context_.stream)
-            : ::operator new (std::max<uint64_t>(bytes, 1), std::align_val_t{kAlignment},
-                              std::nothrow));
+    held_.emplace(context_, bytes);
+    gathered_ = held_->data();
   }
   scratch_.emplace(inner_context_, worker_bytes, workers_);
   if (gathered_ == nullptr) return false;
@@ -236,16 +229,6 @@ bool RingRows::take_memory() {
   out_ = reinterpret_cast<float*>(gathered_ + 2 * state_bytes(a_));
   out_stride_ = padded_dims(ops_, a_);
   return true;
-}
-
-RingRows::~RingRows() {
-  if (!owns_gathered_ || gathered_ == nullptr) return;
-  const Allocator& to = context_.allocator;
-  if (to.allocate != nullptr)
-    to.deallocate(to.user, context_.device, gathered_,
-                  std::max<uint64_t>(gathered_bytes(ops_, a_), 1), context_.stream);
-  else
-    ::operator delete (gathered_, std::align_val_t{kAlignment});
 }
 
 uint64_t RingRows::workspace_bytes(const TileOps& ops, const AttentionArgs& a,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "attend/kernel.h"
+#include "backends/native/held_memory.h"
 #include "backends/native/isa/tile_ops.h"
 #include "backends/native/scratch.h"
 #include "ops/common/layout.h"
@@ -32,7 +33,6 @@ class RingRows {
   // sequences must outlive the object.
   RingRows(const TileOps& ops, const AttentionArgs& a, const AttentionParams& p,
            const ExecContext& context, const std::vector<RingSequence>& sequences);
-  ~RingRows();
   RingRows(const RingRows&) = delete;
   RingRows& operator=(const RingRows&) = delete;
 
@@ -78,7 +78,7 @@ class RingRows {
 
   // By row and head: largest lse so far, sum of exp(lse - m), and the sum of exp(lse - m) * out.
   std::byte* gathered_ = nullptr;
-  bool owns_gathered_ = false;
+  std::optional<HeldMemory> held_;  // unless it lies in the caller's workspace
   float *m_ = nullptr, *l_ = nullptr, *out_ = nullptr;
   int64_t out_stride_ = 0;
 };

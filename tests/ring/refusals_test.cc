@@ -153,8 +153,8 @@ TEST_F(OneBadRank, NeverComes) {
 }
 
 TEST_F(OneBadRank, WithoutMemory) {
-  // What the rows gather in, then what the threads work in.
-  for (const int granted : {0, 1}) {
+  // What the rows gather in, what the threads work in, and the two blocks.
+  for (const int granted : {0, 1, 2, 3}) {
     struct Miser {
       std::mutex mutex;
       int left;

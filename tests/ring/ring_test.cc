@@ -41,7 +41,7 @@ TEST(Ring, RanksMatchTheOracleOnEveryCase) {
   for (const AttentionCase& c : cases(tier_from_environment())) {
     if (!in_domain(c)) continue;
     ++n;
-    if (tier_from_environment() == Tier::kSmoke && n % 2 != 0) continue;
+    if (tier_from_environment() == Tier::kSmoke && n % 3 != 0) continue;
     SCOPED_TRACE(name(c));
     CaseTensors t = make_tensors(c);
     const Judge judge(t.args, t.params);
@@ -104,12 +104,14 @@ TEST_P(Features, EveryRankCountAndPlacement) {
       SCOPED_TRACE(name(c));
       CaseTensors t = make_tensors(c);
       const Judge judge(t.args, t.params);
-      for (int32_t n = 1; n <= 8; ++n)
+      for (int32_t n = 1; n <= 8; ++n) {
+        if (size.q != 45 && n % 3 != 2) continue;  // the other sizes on 2, 5 and 8
         for (const RingPlacement placement : kPlacements) {
           const Placing placing{n, placement, {}};
           SCOPED_TRACE(name(placing));
           expect_right(t, judge, placing);
         }
+      }
       // Unequal shares, and ranks that hold nothing; q and k cut in different places.
       for (const auto& [q, k] : {std::pair<std::vector<int>, std::vector<int>>{{0, 9, 0, 7}, {}},
                                  {{16, 0, 0}, {0, 0, 16}},
