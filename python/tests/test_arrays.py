@@ -107,7 +107,7 @@ def test_kind_of_results(make, dtype):
 
 
 @pytest.mark.parametrize("kind", ["list", "tuple", "range", "array", "memoryview", "int32", "int64", "reversed", "int subclass"])
-def test_index_words(make, kind):
+def test_index_words(make, kind):  # a list of lists is a matrix: test_paged.py
     q, k, v = make(3, 2, 5, 1, 1, 8)
     values = {
         "list": [1, 2, 3], "tuple": (1, 2, 3), "range": range(1, 4), "array": array.array("i", [1, 2, 3]), "memoryview": memoryview(array.array("q", [1, 2, 3])),
@@ -191,6 +191,28 @@ def test_inputs_are_released(make):
     gone = [weakref.ref(result.out), weakref.ref(result.lse)]
     del result
     assert [ref() for ref in gone] == [None, None]
+
+
+def test_every_operator_releases_what_it_was_given(rng):
+    x = lambda *shape: rng.standard_normal(shape).astype("f4")
+    calls = [
+        (attend.paged, [x(2, 3, 4, 8), x(4, 4, 2, 8), x(4, 4, 2, 8)], dict(block_table=[[0], [2]], context_lens=[4, 1], k_new=x(6, 2, 8), v_new=x(6, 2, 8), slot_mapping=[-1, 4, 5, 6, 12, 13])),
+        (attend.decode, [x(2, 1, 4, 8), x(2, 5, 2, 8).astype("i1"), x(2, 5, 2, 8).astype("i1")], dict(start=[0, 1], k_descale=0.5, v_descale=x(2))),
+        (attend.gdn, [x(2, 3, 2, 8), x(2, 3, 2, 8), x(2, 3, 4, 8)], dict(g=-abs(x(2, 3, 4)), beta=x(2, 3, 4) ** 2 % 2, state=x(2, 4, 8, 8), in_place=True)),
+        (attend.merge, [x(2, 3, 4, 8), x(2, 4, 3), x(2, 3, 4, 8), x(2, 4, 3)], dict(out=x(2, 3, 4, 8))),
+        (attend.append, [x(3, 4, 2, 8), x(3, 4, 2, 8), x(2, 2, 8), x(2, 2, 8), [1, 9]], {}),
+        (attend.ring, [x(1, 3, 2, 8)] * 3, dict(ring_transport=attend.InProcessRing(1).transport(0))),
+    ]  # fmt: skip
+    for op, tensors, words in calls:
+        objects = [*tensors, *words.values()]
+        before = [sys.getrefcount(o) for o in objects if not isinstance(o, (bool, float))]
+        for wrong in ({}, dict(kernel="none"), dict(unknown=1)):
+            for _ in range(10):
+                try:
+                    op(*tensors, **{**words, **wrong})
+                except (ValueError, TypeError):
+                    assert wrong
+        assert [sys.getrefcount(o) for o in objects if not isinstance(o, (bool, float))] == before, op
 
 
 def test_refused_producers_are_released(make):

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from conftest import DTYPES
+from conftest import DTYPES, rows_of
 from reference import attention, dropout, judge, ragged
 
 import attend
@@ -30,6 +30,18 @@ def test_shapes(run, make, shape, causal, dtype):
     result = run(q, k, v, causal=causal)
     assert result.out.dtype == q.dtype
     judge(result, q, k, v, causal=causal)
+
+
+@pytest.mark.parametrize("dims", [(257, 300), (512, 512), (576, 512)], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_wide_heads(make, dims, dtype):
+    q, k, v = make(1, 9, 40, 4, 1, *dims, dtype=dtype)
+    for name in rows_of("flash", "ring"):
+        op = name.split("/")[0]
+        if next(a.ok for a in attend.explain(op, q, k, v, causal=True) if a.kernel == name):
+            judge(attend.run(op, q, k, v, causal=True, kernel=name, return_lse=True), q, k, v, causal=True)
+    for op in ("vanilla", "splash", "sdpa"):
+        assert "head_dim is" in attend.supports(op, q, k, v, causal=True).reason
 
 
 def words(rng):

@@ -65,6 +65,42 @@ def test_calls_of_many_threads(make):
             assert all(same)
 
 
+def test_every_operator_beside_the_others(rng):
+    """Threads that each call another operator, some of them in place on arrays of their own."""
+    x = lambda *shape: rng.standard_normal(shape).astype("f4")
+    q, k, v = x(2, 33, 4, 32), x(2, 70, 2, 32), x(2, 70, 2, 32)
+    pool = x(40, 4, 2, 32)
+    a, b = attend.flash(q, k, v, return_lse=True)[:2], attend.flash(q, v, k, return_lse=True)[:2]
+    g, start = -abs(x(2, 33, 4)), x(2, 4, 32, 32)
+
+    def gdn():
+        state = start.copy()
+        out, final = attend.gdn(q, q, q, g=g, beta=np.ones_like(g), state=state, in_place=True, normalize_qk=True)
+        assert final is state
+        return out, state
+
+    def append():
+        pages = np.zeros((20, 4, 2, 32), "f4"), np.zeros((20, 4, 2, 32), "f4")
+        attend.append(*pages, k[0], v[0], range(70))
+        return pages
+
+    calls = [
+        lambda: [attend.flash(q, k, v, causal=True)],
+        lambda: [attend.splash(q, k, v, causal=True)],
+        lambda: [attend.sdpa(q, k, v)],
+        lambda: [attend.ring(q, k, v)],
+        lambda: [attend.decode(q[:, :1], k, v)],
+        lambda: [attend.paged(q, pool, pool, block_table=[range(17), range(17, 34)], seqused_k=[65, 68], causal=True)],
+        lambda: list(attend.merge(*a, *b)),
+        gdn,
+        append,
+    ]
+    wanted = [call() for call in calls]
+    same = lambda i: all(np.array_equal(x, y) for _ in range(10) for x, y in zip(calls[i % len(calls)](), wanted[i % len(calls)]))
+    with concurrent.futures.ThreadPoolExecutor(6) as workers:
+        assert all(workers.map(same, range(3 * len(calls))))
+
+
 def test_refusals_of_many_threads(make):
     q, k, v = make(1, 3, 5, 2, 2, 8)
 
