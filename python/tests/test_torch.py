@@ -138,3 +138,87 @@ def test_default_device_and_inference_mode(tensors):
         assert attend.flash(q, k, v).device.type == "cpu"
     with torch.inference_mode():
         torch.testing.assert_close(attend.flash(q, k, v), want, rtol=0, atol=0)
+
+
+def test_sdpa_is_torchs(tensors):
+    """Defaults of the two agree: causal from the top left, a mask of either kind, GQA."""
+    q, k, v = tensors((2, 33, 4, 64), (2, 50, 2, 64), (2, 50, 2, 64))
+    mask = torch.rand(2, 1, 33, 50, generator=torch.Generator().manual_seed(0)) < 0.7
+    bias = torch.linspace(-2, 2, 33 * 50).reshape(33, 50)
+    for ours, theirs in ((dict(causal=True), dict(is_causal=True)), (dict(keep=mask), dict(attn_mask=mask)), (dict(bias=bias), dict(attn_mask=bias)), (dict(), dict())):
+        assert_near(attend.sdpa(q, k, v, **ours), q, k, v, **theirs)
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3fn", "float8_e5m2", "bfloat16", "float32"])
+def test_append_and_paged(tensors, dtype):
+    """Rows stored in a tensor's own memory, found again behind a page table; 8-bit floats by whatever way they export."""
+    kind = getattr(torch, dtype)
+    q, rows = tensors((1, 3, 4, 16), (10, 2, 16))
+    k, v = (torch.zeros(6, 4, 2, 16).to(kind) for _ in range(2))
+    slots = torch.tensor([20, 21, 22, 23, 4, 5, 6, 7, 13, 12])
+    pointer = k.data_ptr()
+    assert attend.append(k, v, rows, rows * 2, slots) is None
+    assert k.data_ptr() == pointer
+    want = rows.to(kind)
+    flat = k.float().reshape(24, 2, 16)
+    torch.testing.assert_close(flat[slots], want.float(), rtol=0, atol=0)
+    assert flat.count_nonzero() == want.float().count_nonzero()
+    table = torch.tensor([[5, 1, 3]], dtype=torch.int32)
+    attend.append(k, v, rows[8:], rows[8:] * 2, [12, 13])  # as the table has them
+    out = attend.paged(q, k, v, block_table=table, seqused_k=torch.tensor([10]), causal=True)
+    assert type(out) is torch.Tensor and out.dtype == torch.float32
+    k1, v1 = (x.reshape(24, 2, 16)[[20, 21, 22, 23, 4, 5, 6, 7, 12, 13]][None].to(torch.float32) for x in (k, v))
+    torch.testing.assert_close(out, attend.flash(q, k1, v1, causal=True), rtol=1e-5, atol=1e-5)
+    if kind.itemsize == 1:
+        told = attend.paged(q, k.view(torch.uint8), v.view(torch.uint8), kv_dtype=kind, block_table=table, seqused_k=[10], causal=True)
+        torch.testing.assert_close(told, out, rtol=0, atol=0)
+
+
+def test_append_refuses_what_it_cannot_write(tensors):
+    (rows,) = tensors((1, 2, 16))
+    k = torch.zeros(6, 4, 2, 16)
+    with pytest.raises(ValueError, match="append: v requires_grad is True"):
+        attend.append(k, torch.zeros(6, 4, 2, 16, requires_grad=True), rows, rows, [0])
+    with pytest.raises(ValueError, match="append: k strides put two elements at one address|append: k memory overlaps"):
+        attend.append(torch.zeros(1, 4, 2, 16).expand(6, 4, 2, 16), k, rows, rows, [0])
+    assert not k.any()
+
+
+def test_gdn_and_merge(tensors):
+    q, k, v = tensors((2, 20, 2, 16), (2, 20, 2, 16), (2, 20, 4, 8), dtype=torch.bfloat16)
+    g, beta = -torch.rand(2, 20, 4), torch.rand(2, 20, 4)
+    state = torch.zeros(2, 4, 8, 16)
+    out, final = attend.gdn(q, k, v, g=g, beta=beta, state=state, normalize_qk=True)
+    assert out.dtype == torch.bfloat16 and out.shape == (2, 20, 4, 8) and type(final) is torch.Tensor and not state.any()
+    again, same = attend.gdn(q, k, v, g=g, beta=beta, state=state, in_place=True, normalize_qk=True)
+    assert same is state
+    torch.testing.assert_close(state, final, rtol=0, atol=0)
+    torch.testing.assert_close(again, out, rtol=0, atol=0)
+    S, want = torch.zeros(2, 4, 8, 16, dtype=torch.float64), []
+    unit = lambda x: x.double().repeat_interleave(2, 2) / (x.double().repeat_interleave(2, 2).norm(dim=-1, keepdim=True) + 1e-6)
+    for t in range(20):
+        S = S * g[:, t].double().exp()[..., None, None]
+        error = beta[:, t, :, None].double() * (v[:, t].double() - torch.einsum("bhvk,bhk->bhv", S, unit(k)[:, t]))
+        S = S + error[..., None] * unit(k)[:, t, :, None]
+        want.append(torch.einsum("bhvk,bhk->bhv", S, unit(q)[:, t]) * 16**-0.5)
+    torch.testing.assert_close(final.double(), S, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(out.double(), torch.stack(want, 1), rtol=2e-2, atol=2e-3)
+
+    q, k, v = tensors((2, 5, 4, 16), (2, 30, 4, 16), (2, 30, 4, 16))
+    parts = [attend.flash(q, k[:, s], v[:, s], return_lse=True)[:2] for s in (slice(0, 11), slice(11, 30))]
+    out, lse = attend.merge(*parts[0], *parts[1])
+    whole = attend.flash(q, k, v, return_lse=True)
+    torch.testing.assert_close(out, whole.out, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(lse, whole.lse, rtol=1e-6, atol=1e-6)
+
+
+def test_decode_of_a_static_cache(tensors):
+    """A cache of int8 and scales of its heads, as engines keep them."""
+    q, k, v = tensors((3, 1, 4, 16), (3, 40, 2, 16), (3, 40, 2, 16))
+    scale = k.abs().amax((1, 3)) / 127
+    stored = (k / scale[:, None, :, None]).round().to(torch.int8)
+    used = torch.tensor([40, 1, 17], dtype=torch.int32)
+    out = attend.decode(q, stored, v, k_descale=scale, seqused_k=used)
+    for b, n in enumerate(used.tolist()):
+        one = stored[b : b + 1, :n].float() * scale[b, None, :, None]
+        torch.testing.assert_close(out[b : b + 1], attend.flash(q[b : b + 1], one, v[b : b + 1, :n]), rtol=1e-5, atol=1e-5)
