@@ -13,9 +13,9 @@ namespace {
 
 constexpr const char* kFile = "libdnnl.so.3";
 
-Status unsupported(std::string words) {
-  // Never freed: a Status holds text that lives as long as the process.
-  return {ErrorCode::kUnsupported, (new std::string(std::move(words)))->c_str(), 0};
+Status unsupported(OneDnn& dnn, std::string words) {
+  dnn.why = std::move(words);  // a Status holds text that lives as long as the process
+  return {ErrorCode::kUnsupported, dnn.why.c_str(), 0};
 }
 
 // Opens a library, or adds to `tried` where it was looked for and why it was not taken.
@@ -55,7 +55,8 @@ Status set_threads(OneDnn& dnn, void* handle, unsigned runtime) {
       if (look_up(handle, "omp_get_max_threads", dnn.omp_get_max_threads) &&
           look_up(handle, "omp_set_num_threads", dnn.omp_set_num_threads))
         return {};
-      return unsupported("oneDNN was built with OpenMP and omp_set_num_threads is not to be found");
+      return unsupported(dnn,
+                         "oneDNN was built with OpenMP and omp_set_num_threads is not to be found");
     case DNNL_RUNTIME_TBB:
     case DNNL_RUNTIME_SYCL: dnn.own_threads = true; return {};
     default:
@@ -80,12 +81,13 @@ Status open_onednn(OneDnn& dnn) {
   std::string tried;
   void* handle = find(tried);
   if (handle == nullptr)
-    return unsupported(std::string(kFile) + " (oneDNN 3.2 or newer) is not to be opened: " + tried);
-#define ATTEND_DNNL_LOOK_UP(f)                       \
-  if (!look_up(handle, #f, dnn.f))                   \
-    return unsupported(std::string("the ") + kFile + \
-                       " that was found has no " #f  \
-                       ", expected oneDNN 3.2 or newer with its graph interface");
+    return unsupported(dnn,
+                       std::string(kFile) + " (oneDNN 3.2 or newer) is not to be opened: " + tried);
+#define ATTEND_DNNL_LOOK_UP(f)                               \
+  if (!look_up(handle, #f, dnn.f))                           \
+    return unsupported(dnn, std::string("the ") + kFile +    \
+                                " that was found has no " #f \
+                                ", expected oneDNN 3.2 or newer with its graph interface");
   ATTEND_DNNL_FUNCTIONS(ATTEND_DNNL_LOOK_UP)
 #undef ATTEND_DNNL_LOOK_UP
   if (const Status s = set_threads(dnn, handle, dnn.dnnl_version()->cpu_runtime); !s) return s;

@@ -2,6 +2,8 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_graph.h>
 
+#include <string>
+
 #include "attend/error.h"
 
 // oneDNN, opened at run time: nothing links to it, and whichever libdnnl.so.3 is found serves.
@@ -47,7 +49,8 @@ struct OneDnn {
   ATTEND_DNNL_FUNCTIONS(ATTEND_DNNL_POINTER)
 #undef ATTEND_DNNL_POINTER
 
-  Status status;  // kOk, or why there is none: where it was looked for, or what it lacks
+  Status status;    // kOk, or why there is none: where it was looked for, or what it lacks
+  std::string why;  // the words of status where they are not static
   dnnl_engine_t engine = nullptr;
 
   // OpenMP's number of threads, which is the calling thread's own setting; null in builds of oneDNN

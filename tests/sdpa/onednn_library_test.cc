@@ -64,7 +64,8 @@ TEST(OneDnnLibrary, ObeysTheCeilingOfInstructionSets) {
   EXPECT_SAYS(probe(kHere + "ATTEND_ISA=avx2"), "ran sdpa/native/onednn");
 }
 
-// f32 is never multiplied as bf16, whatever oneDNN's own environment says.
+// f32 is never multiplied as bf16, whatever oneDNN's own environment says. (oneDNN would do so only
+// where it gains, on CPUs with AMX.)
 TEST(OneDnnLibrary, MultipliesF32AsF32) {
   EXPECT_EQ(probe(kHere + "ONEDNN_DEFAULT_FPMATH_MODE=BF16"), probe(kHere));
 }
