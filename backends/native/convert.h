@@ -22,14 +22,20 @@ inline uint16_t f32_to_bf16(float x) {
   return static_cast<uint16_t>(u >> 16);
 }
 
-// Without branches, so that loops over rows become vectors.
+// By a mask, so that no branch is left: loops over rows become vectors.
+inline uint32_t select(bool condition, uint32_t a, uint32_t b) {
+  const uint32_t mask = 0u - static_cast<uint32_t>(condition);
+  return (a & mask) | (b & ~mask);
+}
+
 inline float f16_to_f32(uint16_t x) {
   const uint32_t sign = static_cast<uint32_t>(x & 0x8000u) << 16, magnitude = x & 0x7fffu;
   // Subnormals are multiples of 2^-24; no f32 subnormal arises, which a program that flushes them
   // would lose. Other exponents are 112 apart, those of infinities and NaN 224.
   const float subnormal = static_cast<float>(static_cast<int32_t>(magnitude)) * 0x1p-24f;
-  const uint32_t normal = (magnitude << 13) + (magnitude >= 0x7c00u ? 0x70000000u : 0x38000000u);
-  const uint32_t bits = magnitude < 0x400u ? std::bit_cast<uint32_t>(subnormal) : normal;
+  const uint32_t normal =
+      (magnitude << 13) + select(magnitude >= 0x7c00u, 0x70000000u, 0x38000000u);
+  const uint32_t bits = select(magnitude < 0x400u, std::bit_cast<uint32_t>(subnormal), normal);
   return std::bit_cast<float>(sign | bits);
 }
 
@@ -40,9 +46,9 @@ inline uint16_t f32_to_f16(float x) {
   const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
   const uint32_t subnormal = std::bit_cast<uint32_t>(shifted) - 0x3f000000u;
   const uint32_t normal = (magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
-  uint32_t bits = magnitude < 0x38800000u ? subnormal : normal;
-  bits = magnitude >= 0x477ff000u ? 0x7c00u : bits;  // rounds to 65536 or more
-  bits = magnitude > 0x7f800000u ? 0x7e00u : bits;
+  uint32_t bits = select(magnitude < 0x38800000u, subnormal, normal);
+  bits = select(magnitude >= 0x477ff000u, 0x7c00u, bits);  // rounds to 65536 or more
+  bits = select(magnitude > 0x7f800000u, 0x7e00u, bits);
   return static_cast<uint16_t>(sign | bits);
 }
 
