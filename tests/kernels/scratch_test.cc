@@ -1,16 +1,17 @@
-// Where kernels take their scratch from, and that flash's grows with threads and tiles, never with
+// Where kernels take their scratch from, and that what tiles want grows with threads, never with
 // sequence lengths.
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <cstdlib>
 #include <vector>
 
 #include "attend/operator.h"
 #include "attend/parallel.h"
 #include "attend/registry.h"
+#include "tests/support/tensors.h"
+#include "tests/support/thrown.h"
 
-namespace attend {
+namespace attend::testing {
 namespace {
 
 // Counts what a call takes; refuses everything beyond `limit`.
@@ -32,56 +33,54 @@ struct Counter {
   }
 };
 
-struct Call {
-  Tensor q, k, v, out;
-  AttentionArgs args;
-
-  Call(int64_t seqlen_q, int64_t seqlen_k)
-      : q(Tensor::empty(DType::kF32, {1, seqlen_q, 2, 32})),
-        k(Tensor::empty(DType::kF32, {1, seqlen_k, 1, 32})),
-        v(Tensor::empty(DType::kF32, {1, seqlen_k, 1, 32})),
-        out(Tensor::empty(DType::kF32, {1, seqlen_q, 2, 32})) {
-    for (const Tensor* t : {&q, &k, &v})
-      for (int64_t i = 0; i < t->view().num_elements(); ++i)
-        t->data<float>()[i] = std::sin(static_cast<float>(i));
-    for (int64_t i = 0; i < out.view().num_elements(); ++i) out.data<float>()[i] = NAN;
-    args.q = q;
-    args.k = k;
-    args.v = v;
-    args.out = out;
+// A call of an operator with this many rows and keys in each sequence.
+AttentionCase call_of(OpId op, int64_t seqlen_q, int64_t seqlen_k) {
+  AttentionCase c;
+  c.label = "scratch";
+  c.seqlen_q = op == OpId::kDecode ? 1 : seqlen_q;
+  c.seqlen_k = seqlen_k;
+  c.heads = 2, c.kv_heads = 1, c.head_dim = 32;
+  c.causal = true;
+  if (op == OpId::kDecode) c.family = Family::kDecode;
+  if (op == OpId::kPaged) {
+    c.family = Family::kPaged;
+    c.page_size = 16;
+    c.k_lens = {seqlen_k};
+    c.own_rows = OwnRows::kStored;
   }
-  std::vector<float> result() const {
-    return {out.data<float>(), out.data<float>() + out.view().num_elements()};
-  }
-};
+  return c;
+}
 
-class FlashRows : public ::testing::Test {
+std::vector<AttentionKernel> rows_that_take(OpId op) {
+  const CaseTensors t = make_tensors(call_of(op, 3, 5), Fill::kPlain);
+  std::vector<AttentionKernel> rows;
+  for (const AttentionKernel& row : Registry::global().attention_kernels(op, DeviceType::kNative))
+    if (row.available({}) && row.supports(t.args, t.params, {})) rows.push_back(row);
+  return rows;
+}
+
+class ScratchOf : public ::testing::TestWithParam<OpId> {
  protected:
   void SetUp() override { threads_ = num_threads(); }
   void TearDown() override { set_num_threads(threads_); }
-
-  static std::vector<AttentionKernel> rows() {
-    std::vector<AttentionKernel> available;
-    for (const AttentionKernel& row :
-         Registry::global().attention_kernels(OpId::kFlash, DeviceType::kNative))
-      if (row.available({}) && row.supports(Call(1, 1).args, {}, {})) available.push_back(row);
-    return available;
-  }
 
  private:
   int32_t threads_ = 1;
 };
 
-TEST_F(FlashRows, ScratchDoesNotGrowWithTheSequences) {
+TEST_P(ScratchOf, TilesDoesNotGrowWithTheSequences) {
   set_num_threads(1);
-  for (const AttentionKernel& row : rows()) {
+  const auto rows = rows_that_take(GetParam());
+  ASSERT_GE(rows.size(), 1u);
+  for (const AttentionKernel& row : rows) {
     uint64_t taken[2] = {};
     for (int i = 0; i < 2; ++i) {
-      const Call call = i == 0 ? Call(64, 64) : Call(700, 6000);
+      CaseTensors t = make_tensors(
+          i == 0 ? call_of(GetParam(), 64, 1100) : call_of(GetParam(), 700, 6000), Fill::kPlain);
       Counter counter;
       ExecContext context;
       context.allocator = counter.allocator();
-      FlashAttention().run_kernel(row.name, call.args, {}, context);
+      attention_op(GetParam()).run_kernel(row.name, t.args, t.params, context);
       EXPECT_EQ(counter.taken, counter.given_back) << row.name;
       taken[i] = counter.taken;
     }
@@ -91,43 +90,51 @@ TEST_F(FlashRows, ScratchDoesNotGrowWithTheSequences) {
   }
 }
 
-TEST_F(FlashRows, AWorkspaceOfTheToldSizeIsEnoughAndGivesTheSameBits) {
-  for (const AttentionKernel& row : rows()) {
-    const Call call(37, 300);
-    FlashAttention().run_kernel(row.name, call.args, {});
-    const std::vector<float> expected = call.result();
-    const uint64_t bytes = row.workspace_bytes(call.args, {}, num_threads());
+TEST_P(ScratchOf, AWorkspaceOfTheToldSizeIsEnoughAndGivesTheSameBits) {
+  for (const AttentionKernel& row : rows_that_take(GetParam())) {
+    CaseTensors t = make_tensors(call_of(GetParam(), 37, 1300), Fill::kPlain);
+    attention_op(GetParam()).run_kernel(row.name, t.args, t.params);
+    const std::vector<std::byte> expected = t.output_bytes();
+    const uint64_t bytes = row.workspace_bytes(t.args, t.params, num_threads());
     void* workspace = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
     Counter counter;
     ExecContext context;
     context.allocator = counter.allocator();
     context.workspace = workspace;
     context.workspace_bytes = bytes;
-    const Call again(37, 300);
-    FlashAttention().run_kernel(row.name, again.args, {}, context);
+    t.reset_outputs();
+    attention_op(GetParam()).run_kernel(row.name, t.args, t.params, context);
     EXPECT_EQ(counter.taken, 0u) << row.name << " has a workspace and allocates";
-    EXPECT_EQ(again.result(), expected) << row.name;
+    EXPECT_TRUE(t.output_bytes() == expected) << row.name;
     std::free(workspace);
   }
 }
 
-TEST(Scratch, AnAllocatorThatHasNoneIsOutOfMemoryAndNothingIsWritten) {
-  for (OpId op : {OpId::kFlash, OpId::kVanilla}) {
-    const Call call(9, 17);
-    Counter counter;
-    counter.limit = 0;
-    ExecContext context;
-    context.allocator = counter.allocator();
-    try {
-      attention_op(op).forward(call.args, {}, context);
-      FAIL() << name(op) << " ran without memory";
-    } catch (const Error& e) {
-      EXPECT_EQ(e.code(), ErrorCode::kOutOfMemory) << e.what();
-      EXPECT_NE(std::string(e.what()).find("scratch memory"), std::string::npos) << e.what();
-    }
-    for (float x : call.result()) EXPECT_TRUE(std::isnan(x));
-  }
+INSTANTIATE_TEST_SUITE_P(Native, ScratchOf,
+                         ::testing::Values(OpId::kFlash, OpId::kPaged, OpId::kSplash,
+                                           OpId::kDecode),
+                         [](const auto& p) { return std::string(name(p.param)); });
+
+class NoScratch : public ::testing::TestWithParam<OpId> {};
+
+// Rows that paged would store are not stored either.
+TEST_P(NoScratch, IsOutOfMemoryAndNothingIsWritten) {
+  CaseTensors t = make_tensors(call_of(GetParam(), 9, 17), Fill::kPlain);
+  const std::vector<std::byte> before = t.output_bytes();
+  Counter counter;
+  counter.limit = 0;
+  ExecContext context;
+  context.allocator = counter.allocator();
+  const Thrown error = thrown([&] { attention_op(GetParam()).forward(t.args, t.params, context); });
+  EXPECT_EQ(error.code, ErrorCode::kOutOfMemory) << error.what;
+  EXPECT_TRUE(error.says("scratch memory")) << error.what;
+  EXPECT_TRUE(t.output_bytes() == before);
 }
 
+INSTANTIATE_TEST_SUITE_P(Native, NoScratch,
+                         ::testing::Values(OpId::kVanilla, OpId::kFlash, OpId::kPaged,
+                                           OpId::kSplash, OpId::kDecode, OpId::kSdpa, OpId::kRing),
+                         [](const auto& p) { return std::string(name(p.param)); });
+
 }  // namespace
-}  // namespace attend
+}  // namespace attend::testing

@@ -163,6 +163,33 @@ void add_caches(std::vector<AttentionCase>& list) {
   }
 }
 
+// What frameworks ask of sdpa, and so what a vendor's library takes: few words, no lse.
+void add_framework_calls(std::vector<AttentionCase>& list) {
+  struct Shape {
+    int64_t seqlen_q, seqlen_k, heads, kv_heads, head_dim;
+  };
+  constexpr Shape kShapes[] = {
+      {1, 33, 4, 4, 64}, {32, 32, 4, 4, 32}, {64, 48, 8, 2, 64}, {130, 257, 2, 1, 96}};
+  for (const Shape& s : kShapes) {
+    for (int words = 0; words < 6; ++words) {
+      AttentionCase c;
+      c.batch = 2;
+      c.seqlen_q = s.seqlen_q, c.seqlen_k = s.seqlen_k, c.head_dim = s.head_dim;
+      c.heads = s.heads, c.kv_heads = s.kv_heads;
+      c.mask_with_bias = MaskWithBias::kBoth;
+      c.scale = words % 2 ? Scale::kGiven : Scale::kDefault;
+      c.causal = words == 1 || words == 4;
+      if (words == 2 || words == 4) c.keep = Spread::kRowsKeys;
+      if (words == 3 || words == 5) c.bias = Spread::kFull;
+      if (words == 5) c.keep = Spread::kBatchKeys, c.strides = Strides::kHeadsFirst;
+      for (DType dtype : kDTypes) {
+        c.dtype = c.bias_dtype = dtype;
+        list.push_back(c);
+      }
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<AttentionCase> edge_cases(bool full) {
@@ -171,6 +198,7 @@ std::vector<AttentionCase> edge_cases(bool full) {
   add_head_dims(list);
   add_corners(list);
   add_caches(list);
+  add_framework_calls(list);
   if (full) list.push_back(sized(3, 16500, 64));
   return list;
 }

@@ -8,6 +8,7 @@
 #include "tests/support/element.h"
 #include "tests/support/oracle.h"
 #include "tests/support/tensors.h"
+#include "tests/support/worked.h"
 
 // The rule must refuse what is wrong: without these tests a judge that always agrees would go
 // unseen.
@@ -145,6 +146,73 @@ TEST(Judge, WantsNaNWhereVisibleDataIsNaN) {
   ASSERT_TRUE(all_ok(judge(t.args, t.params)));
   store(DType::kF32, address_of(t.args.out, {0, 0, 0, 0}), 0.5);
   EXPECT_FALSE(of(judge(t.args, t.params), "out").ok);
+}
+
+AttentionCase storing(DType cache) {
+  AttentionCase c = small(DType::kF32);
+  c.family = Family::kPaged;
+  c.weights = c.scores = false;
+  c.page_size = 8;
+  c.own_rows = OwnRows::kSomeStored;
+  c.k_cache = c.v_cache = cache;
+  c.descale = cache == DType::kF32 ? Descale::kNone : Descale::kHeads;
+  return c;
+}
+
+// Stores the rows as the contract says.
+void write_pages(CaseTensors& t) {
+  const auto write = [&](const TensorView& pages, const TensorView& own,
+                         const TensorView& descale) {
+    for (int64_t token = 0; token < own.dim(0); ++token) {
+      const int64_t slot = load_int(t.args.seq.slot_mapping, token);
+      for (int64_t h = 0; slot >= 0 && h < own.dim(1); ++h)
+        for (int64_t e = 0; e < own.dim(2); ++e)
+          store(pages.dtype, address_of(pages, {slot / 8, slot % 8, h, e}),
+                load(own, {token, h, e}) / (descale ? load(descale, {h}) : 1));
+    }
+  };
+  write(t.args.k, t.args.k_new, t.args.k_descale);
+  write(t.args.v, t.args.v_new, t.args.v_descale);
+}
+
+TEST(Judge, HoldsStoredRowsToTheirBits) {
+  for (DType cache : {DType::kF32, DType::kF8E4M3, DType::kI8}) {
+    CaseTensors t = make_tensors(storing(cache));
+    EXPECT_FALSE(of(judge(t.args, t.params), "stored").ok) << "nothing is stored yet";
+    write_pages(t);
+    ASSERT_TRUE(of(judge(t.args, t.params), "stored").ok)
+        << of(judge(t.args, t.params), "stored").where;
+    EXPECT_EQ(t.damaged_guard(), "");
+    int64_t token = 0;
+    while (load_int(t.args.seq.slot_mapping, token) < 0) ++token;
+    const int64_t slot = load_int(t.args.seq.slot_mapping, token);
+    auto* byte = static_cast<uint8_t*>(address_of(t.args.v, {slot / 8, slot % 8, 0, 31}));
+    *byte ^= 1;  // the least bit
+    EXPECT_FALSE(of(judge(t.args, t.params), "stored").ok) << name(cache);
+  }
+}
+
+// 4 x baseline for an f8 cache, 2 x for the same values in a cache of q's dtype.
+TEST(Judge, AllowsAnF8CacheTwiceTheShareOfTheBaseline) {
+  AttentionCase c = small(DType::kBF16);
+  c.family = Family::kDecode;
+  c.seqlen_q = 1;
+  c.weights = c.scores = false;
+  c.k_cache = c.v_cache = DType::kF8E4M3;
+  CaseTensors t = make_tensors(c);
+  const AttentionArgs quantised = t.args;
+  std::vector<Values> copies;
+  for (TensorView* cache : {&t.args.k, &t.args.v}) {
+    std::vector<double> values;
+    for (int64_t n = 0; n < cache->num_elements(); ++n)
+      values.push_back(load(cache->dtype, static_cast<std::byte*>(cache->data) + n));
+    copies.emplace_back(DType::kBF16, std::initializer_list<int64_t>{2, 40, 1, 32}, values);
+    *cache = copies.back();
+  }
+  const double allowed = of(judge(quantised, t.params), "out").allowed_error,
+               plain = of(judge(t.args, t.params), "out").allowed_error;
+  EXPECT_GT(allowed, 1.1 * plain);
+  EXPECT_LT(allowed, 2 * plain);
 }
 
 TEST(Judge, SamplesRowsEvenly) {

@@ -39,6 +39,52 @@ TEST(Elements, EveryHalfAndBrainValueSurvivesTheRoundTrip) {
   }
 }
 
+TEST(Elements, EveryCacheValueSurvivesTheRoundTrip) {
+  for (DType dtype : {DType::kF8E4M3, DType::kF8E5M2, DType::kI8}) {
+    for (uint32_t bits = 0; bits < 0x100; ++bits) {
+      const auto byte = static_cast<uint8_t>(bits);
+      const double value = load(dtype, &byte);
+      uint8_t back = 0;
+      store(dtype, &back, value);
+      if (std::isnan(value)) {
+        EXPECT_TRUE(std::isnan(load(dtype, &back)));
+      } else if (std::isfinite(value)) {
+        ASSERT_EQ(back, byte) << name(dtype) << " " << value;
+      }
+    }
+  }
+}
+
+// OCP 8-bit floating point specification, revision 1.0, table 2.
+TEST(Elements, CacheFormatsAreThePublishedOnes) {
+  const auto of = [](DType dtype, uint8_t bits) { return load(dtype, &bits); };
+  EXPECT_EQ(of(DType::kF8E4M3, 0x7E), 448);
+  EXPECT_EQ(of(DType::kF8E4M3, 0x08), 0x1p-6);
+  EXPECT_EQ(of(DType::kF8E4M3, 0x01), 0x1p-9);
+  EXPECT_TRUE(std::isnan(of(DType::kF8E4M3, 0x7F)));
+  EXPECT_EQ(of(DType::kF8E5M2, 0x7B), 57344);
+  EXPECT_EQ(of(DType::kF8E5M2, 0x04), 0x1p-14);
+  EXPECT_EQ(of(DType::kF8E5M2, 0x01), 0x1p-16);
+  EXPECT_EQ(of(DType::kF8E5M2, 0x7C), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(of(DType::kI8, 0xFF), -1);
+}
+
+TEST(Elements, CachesSaturateAndRoundToNearestEven) {
+  const auto stored = [](DType dtype, double value) {
+    uint8_t byte = 0;
+    store(dtype, &byte, value);
+    return load(dtype, &byte);
+  };
+  EXPECT_EQ(stored(DType::kF8E4M3, 1e6), 448);
+  EXPECT_EQ(stored(DType::kF8E4M3, -std::numeric_limits<double>::infinity()), -448);
+  EXPECT_EQ(stored(DType::kF8E5M2, 1e6), 57344);
+  EXPECT_EQ(stored(DType::kF8E4M3, 17), 16);  // halfway between 16 and 18
+  EXPECT_EQ(stored(DType::kF8E4M3, 19), 20);
+  EXPECT_EQ(stored(DType::kI8, 200), 127);
+  EXPECT_EQ(stored(DType::kI8, -129), -128);
+  EXPECT_EQ(stored(DType::kI8, 2.5), 2);
+}
+
 TEST(Elements, RoundToNearestEven) {
   EXPECT_EQ(round_to(DType::kBF16, 1 + 0x1p-8), 1);
   EXPECT_EQ(round_to(DType::kBF16, 1 + 3 * 0x1p-8), 1 + 4 * 0x1p-8);
@@ -124,6 +170,68 @@ TEST(Oracle, SegmentsAndWindow) {  // O17, O6 C1
   expect_near(Oracle(w.args, w.params).row(0, 0, 2).out, {0.040791, -0.462761});
 }
 
+// Keys 0 to 4 in pages of two, [3, 1, 4]; every other slot holds 777.
+TEST(Oracle, PagesInEitherForm) {  // O11
+  Worked w(2, 5, 2);
+  w.params.mask.causal = true;
+  std::vector<double> k(20, 777), v(20, 777);
+  const std::vector<double> all_k = w.k.all(), all_v = w.v.all();
+  const size_t slots[] = {6, 7, 2, 3, 8};
+  for (size_t p = 0; p < 5; ++p)
+    for (size_t e = 0; e < 2; ++e)
+      k[slots[p] * 2 + e] = all_k[p * 2 + e], v[slots[p] * 2 + e] = all_v[p * 2 + e];
+  const Values pages_k(DType::kF32, {5, 2, 1, 2}, k), pages_v(DType::kF32, {5, 2, 1, 2}, v);
+  w.args.k = pages_k;
+  w.args.v = pages_v;
+  int32_t table[] = {3, 1, 4}, indptr[] = {0, 3}, last[] = {1}, used[] = {5};
+  w.args.seq.block_table = contiguous(table, DType::kI32, {1, 3});
+  w.args.seq.seqused_k = contiguous(used, DType::kI32, {1});
+  expect_near(Oracle(w.args, w.params).row(0, 1, 0).out, {0.545637, 0.348489});
+  expect_near(Oracle(w.args, w.params).row(0, 0, 1).weights,
+              {0.163704, 0.201821, 0.249316, 0.217292, 0.167866});
+
+  w.args.seq.block_table = w.args.seq.seqused_k = {};
+  w.args.seq.kv_indptr = contiguous(indptr, DType::kI32, {2});
+  w.args.seq.kv_indices = contiguous(table, DType::kI32, {3});
+  w.args.seq.kv_last_page_len = contiguous(last, DType::kI32, {1});
+  expect_near(Oracle(w.args, w.params).row(0, 1, 0).out, {0.545637, 0.348489});
+
+  // The last two keys as the call's own rows.
+  int32_t context[] = {3};
+  w.args.seq.context_lens = contiguous(context, DType::kI32, {1});
+  const Values k_new(DType::kF32, {2, 1, 2}, {all_k.begin() + 6, all_k.end()}),
+      v_new(DType::kF32, {2, 1, 2}, {all_v.begin() + 6, all_v.end()});
+  w.args.k_new = k_new;
+  w.args.v_new = v_new;
+  expect_near(Oracle(w.args, w.params).row(0, 1, 1).out, {-0.481701, -0.327325});
+  EXPECT_EQ(Oracle(w.args, w.params).seqlen_k(0), 5);
+}
+
+TEST(Oracle, DescalesMultiplyWhatIsStored) {
+  Worked w(1, 2, 2, 2);
+  const Values stored(DType::kI8, {1, 2, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8}),
+      by_head(DType::kF32, {2}, {0.5, 0.25}), scalar(DType::kF32, {}, {3});
+  w.args.k = stored;
+  w.args.v = stored;
+  w.args.k_descale = by_head;
+  w.args.v_descale = scalar;
+  const Oracle oracle(w.args, w.params);
+  EXPECT_EQ(oracle.keys(0, 1).k, (std::vector<double>{0.75, 1, 1.75, 2}));
+  EXPECT_EQ(oracle.keys(0, 1).v, (std::vector<double>{9, 12, 21, 24}));
+}
+
+TEST(Oracle, DecodeRanges) {  // O9
+  Worked w(1, 5, 2, 1, DType::kF32, 2);
+  int32_t start[] = {1, 0}, end[] = {4, 2};
+  w.args.seq.start = contiguous(start, DType::kI32, {2});
+  w.args.seq.end = contiguous(end, DType::kI32, {2});
+  const Oracle oracle(w.args, w.params);
+  expect_near(oracle.row(0, 0, 0).weights, {0, 0.515837, 0.250255, 0.233909});
+  expect_near(oracle.row(1, 1, 0).out, {0.352968, -0.209956});
+  w.params.mask.window_left = 1;
+  expect_near(Oracle(w.args, w.params).row(0, 0, 0).out, {-0.721141, -0.716323});
+}
+
 // Rows of the mask, 1 = visible.
 std::string picture(const Oracle& oracle, int64_t rows, int64_t keys) {
   std::string text;
@@ -166,6 +274,14 @@ TEST(Oracle, MaskPictures) {
   m.hole_starts = index(one);
   m.hole_ends = index(three);
   EXPECT_EQ(drawn(), "1..... 1..1.. 1..1.. ");
+
+  m = {};
+  uint8_t blocks[] = {1, 0, 1, 0, 1, 1};  // of 2 rows x 2 keys
+  m.block_mask = contiguous(blocks, DType::kBool, {2, 3});
+  m.block_mask_q = m.block_mask_k = 2;
+  EXPECT_EQ(drawn(), "11..11 11..11 ..1111 ");
+  m.causal = true;
+  EXPECT_EQ(drawn(), "11.... 11..1. ..1111 ");
 }
 
 }  // namespace

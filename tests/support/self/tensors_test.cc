@@ -59,6 +59,58 @@ TEST(Tensors, GuardsSeeAWriteBesideAndBeyond) {
   }
 }
 
+AttentionCase paged() {
+  AttentionCase c;
+  c.family = Family::kPaged;
+  c.batch = 2, c.seqlen_q = 3, c.seqlen_k = 21, c.page_size = 4, c.head_dim = 8;
+  c.k_lens = {21, 10};
+  return c;
+}
+
+// The keys behind live table entries are numbers, everything else is NaN, in every order of pages.
+TEST(Tensors, DeadPagesAndTailsAreNaN) {
+  for (PageOrder order : {PageOrder::kShuffled, PageOrder::kInOrder, PageOrder::kReversed}) {
+    AttentionCase c = paged();
+    c.page_order = order;
+    const CaseTensors t = make_tensors(c);
+    int64_t numbers = 0;
+    for (int64_t page = 0; page < t.args.k.dim(0); ++page)
+      for (int64_t slot = 0; slot < 4; ++slot)
+        numbers += !std::isnan(load(t.args.v, {page, slot, 0, 7}));
+    EXPECT_EQ(numbers, 31);
+    EXPECT_GT(t.args.k.dim(0), 9) << "pages of no request";
+    for (int64_t b = 0; b < 2; ++b)
+      for (int64_t j = 0; j < c.k_lens[static_cast<size_t>(b)]; ++j) {
+        const auto page = static_cast<int64_t>(load(t.args.seq.block_table, {b, j / 4}));
+        EXPECT_FALSE(std::isnan(load(t.args.k, {page, j % 4, 0, 0}))) << b << " " << j;
+      }
+  }
+}
+
+TEST(Tensors, OfSharedPrefixesShareHalfOfTheirPages) {
+  AttentionCase c = paged();
+  c.page_order = PageOrder::kSharedPrefix;
+  const CaseTensors t = make_tensors(c);
+  EXPECT_EQ(load(t.args.seq.block_table, {0, 0}), load(t.args.seq.block_table, {1, 0}));
+  EXPECT_NE(load(t.args.seq.block_table, {0, 2}), load(t.args.seq.block_table, {1, 2}));
+}
+
+TEST(Tensors, GuardsSeeAStoreIntoAnotherSlot) {
+  AttentionCase c = paged();
+  c.own_rows = OwnRows::kSomeStored;
+  CaseTensors t = make_tensors(c);
+  std::vector<bool> addressed(static_cast<size_t>(t.args.k.dim(0) * 4), false);
+  for (int64_t token = 0; token < 6; ++token) {
+    const int64_t slot = load_int(t.args.seq.slot_mapping, token);
+    if (slot >= 0) addressed[static_cast<size_t>(slot)] = true;
+  }
+  for (int64_t slot = 0; slot < t.args.k.dim(0) * 4; ++slot) {
+    store(DType::kF32, address_of(t.args.v, {slot / 4, slot % 4, 0, 3}), 9);
+    EXPECT_EQ(t.damaged_guard() == "", addressed[static_cast<size_t>(slot)]) << slot;
+    t.reset_outputs();
+  }
+}
+
 TEST(Tensors, OddBasesAreAlignedToAnElementOnly) {
   AttentionCase c;
   c.strides = Strides::kOddBase;
