@@ -45,6 +45,7 @@ namespace attend::native {
   F(dnnl_graph_tensor_destroy)
 
 struct OneDnn {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): the name of a member
 #define ATTEND_DNNL_POINTER(f) decltype(&::f) f = nullptr;
   ATTEND_DNNL_FUNCTIONS(ATTEND_DNNL_POINTER)
 #undef ATTEND_DNNL_POINTER

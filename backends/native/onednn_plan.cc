@@ -327,7 +327,7 @@ std::shared_ptr<const Plan> plan_for(const PlanKey& key) {
     kept.plan = std::make_shared<const Plan>(OneDnn::get(), key);
     g_compiled.fetch_add(1, std::memory_order_relaxed);
   }
-  const std::shared_ptr<const Plan> plan = kept.plan;
+  std::shared_ptr<const Plan> plan = kept.plan;
   if (cache.plans.size() > kMaxPlans)
     cache.plans.erase(std::min_element(
         cache.plans.begin(), cache.plans.end(),

@@ -1,4 +1,5 @@
 #pragma once
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -27,6 +28,7 @@ struct PlanKey {
   bool cut = false;
   int64_t heads = 1, rows = 1, keys = 1, head_dim = 1, v_dim = 1;
   int64_t q_head = 0, q_row = 0, k_row = 0, v_row = 0, out_head = 0, out_row = 0;
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 means the comparison with 0 inside it
   friend auto operator<=>(const PlanKey&, const PlanKey&) = default;
 };
 

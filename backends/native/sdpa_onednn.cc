@@ -75,13 +75,13 @@ struct Blocks {
     return end <= 0 ? 0 : std::min(keys, round_up(std::min(end, keys), key_step));
   }
 
-  PlanKey plan_key(const AttentionArgs& a, int64_t block_rows_, int64_t keys_) const {
+  PlanKey plan_key(const AttentionArgs& a, int64_t of_rows, int64_t of_keys) const {
     PlanKey key;
     key.dtype = a.q.dtype;
     key.cut = words;
     key.heads = shape.group();
-    key.rows = block_rows_;
-    key.keys = keys_;
+    key.rows = of_rows;
+    key.keys = of_keys;
     key.head_dim = shape.head_dim;
     key.v_dim = shape.v_dim;
     // Strides of a dimension of one element say nothing and would only multiply plans.
