@@ -266,8 +266,8 @@ TensorView GdnTensors::pool(const char* what, DType dtype, std::vector<int64_t> 
     p.stride[last] = shape[last - 1];
   }
   const auto value = [&](const std::vector<int64_t>& at) {
-    const bool live = std::find(slots_.begin(), slots_.end(), at[0]) != slots_.end() &&
-                      at[0] != params.padding_slot;
+    if (at[0] == params.padding_slot) return 77.0;  // NaN would not show a NaN that is written
+    const bool live = std::find(slots_.begin(), slots_.end(), at[0]) != slots_.end();
     return filled && live ? 0.5 * noise(what, at) : kNaN;
   };
   return add(dtype, shape, p, value, written);
