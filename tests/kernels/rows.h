@@ -25,8 +25,7 @@ inline bool sparse(const AttentionCase& c) {
          c.hole || c.keep != Spread::kNone || c.block_mask != Spread::kNone;
 }
 
-// What the contract promises of an operator on native: some row must take it. (Of sdpa nothing is
-// promised: the vendor's library takes what it takes.)
+// What the contract promises of an operator on native: its portable row must take it.
 inline bool in_domain(OpId op, const AttentionCase& c) {
   const int64_t dim = std::max(c.head_dim, c.dim_v());
   const bool plain = c.family == Family::kPlain, narrow = dim <= 256;
