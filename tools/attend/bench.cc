@@ -6,7 +6,8 @@
 #include "attend/error.h"
 #include "attend/operator.h"
 #include "attend/parallel.h"
-#include "ops/common/layout.h"
+#include "bench/support/work.h"
+#include "tests/kernels/rows.h"
 #include "tests/support/cases.h"
 #include "tests/support/judge.h"
 #include "tests/support/tensors.h"
@@ -26,36 +27,19 @@ struct BenchFlags {
   bool all = false;
 };
 
-// Products and sums of visible pairs: 2 flops for each element of k and of v.
-double flops_of(const AttentionArgs& a, const AttentionParams& p) {
-  const CallShape shape = call_shape(a);
-  double pairs = 0;
-  for (int64_t b = 0; b < shape.batch; ++b) {
-    const Sequence s = sequence(a, p, b);
-    for (int64_t i = 0; i < s.q_len; ++i) {
-      const KeyRange keys = s.mask.keys(i);
-      pairs += static_cast<double>(std::max<int64_t>(keys.end - keys.begin, 0));
-    }
-  }
-  return 2 * pairs * static_cast<double>(shape.heads * (shape.head_dim + shape.v_dim));
-}
-
-double bytes_of(const AttentionArgs& a) {
-  double bytes = 0;
-  for (const TensorView* t : {&a.q, &a.k, &a.v, &a.out}) {
-    if (t == &a.v && a.v.data == a.k.data) continue;  // v lies in k
-    bytes += static_cast<double>(t->num_elements() * size_bytes(t->dtype));
-  }
-  return bytes;
-}
-
 void bench(const BenchFlags& flags, Shared& shared) {
   std::vector<OpId> ops;
-  for (const std::string& word : flags.ops) ops.push_back(op_from_name(word));
+  for (const std::string& word : flags.ops) {
+    ops.push_back(op_from_name(word));
+    if (ops.back() == OpId::kGdn || ops.back() == OpId::kMerge || ops.back() == OpId::kAppend)
+      throw Error(ErrorCode::kUnsupported,
+                  "--op is " + word + ", expected an operator with q, k and v; the program " +
+                      name(ops.back()) + "_bench measures it");
+  }
   if (ops.empty()) ops = {OpId::kFlash};
   // Without --all: the cases that take a moment even where a plain kernel runs them.
-  constexpr const char* kShort[] = {"tiny8h16", "encoder128", "prefill512", "diffusion32_1k",
-                                    "decode1x4096"};
+  constexpr const char* kShort[] = {"tiny8h16",   "tiny8h64",       "encoder128",
+                                    "prefill512", "diffusion32_1k", "decode1x4096"};
   std::vector<testing::AttentionCase> cases;
   for (const testing::AttentionCase& c : testing::cases(testing::Tier::kBench)) {
     const bool is_short = std::any_of(std::begin(kShort), std::end(kShort),
@@ -81,11 +65,15 @@ void bench(const BenchFlags& flags, Shared& shared) {
   size_t ran = 0;
   bool ok = true;
   for (const testing::AttentionCase& c : cases) {
+    if (std::none_of(ops.begin(), ops.end(), [&](OpId id) { return testing::in_domain(id, c); }))
+      continue;
     testing::CaseTensors tensors = testing::make_tensors(c, testing::Fill::kPlain);
     table.section(testing::name(c));
     for (OpId id : ops) {
+      if (!testing::in_domain(id, c)) continue;
       const AttentionOp& op = attention_op(id);
       const AttentionParams params = resolved(id, tensors.params);
+      const attend::bench::Work work = attend::bench::work_of(tensors.args, params);
       std::optional<testing::Judge> judge;
       for (const KernelAnswer& answer : op.explain(tensors.args, tensors.params, {})) {
         if (!flags.kernel.empty() &&
@@ -115,8 +103,7 @@ void bench(const BenchFlags& flags, Shared& shared) {
           continue;
         }
         const Timing t = measure(run, flags.seconds, 1000000);
-        const double gflops = flops_of(tensors.args, params) / t.median * 1e-9,
-                     gbytes = bytes_of(tensors.args) / t.median * 1e-9;
+        const double gflops = work.flop / t.median * 1e-9, gbytes = work.bytes / t.median * 1e-9;
         table.row({std::string("  ") + answer.kernel, duration(t.median), duration(t.best),
                    number(gflops), number(gbytes), "ok"});
         item["seconds"] = {{"median", t.median}, {"best", t.best}, {"runs", t.runs}};
@@ -143,7 +130,8 @@ void add_bench(CLI::App& app, Shared& shared) {
   static BenchFlags flags;
   CLI::App* command =
       app.add_subcommand("bench", "a short measurement of every kernel, each verified first");
-  command->add_option("--op", flags.ops, "operators; default flash")->delimiter(',');
+  command->add_option("--op", flags.ops, "operators with q, k and v; default flash")
+      ->delimiter(',');
   command->add_option("--case", flags.only, "cases whose name holds this");
   command->add_option("--kernel", flags.kernel, "kernels whose name holds this");
   command->add_option("--seconds", flags.seconds, "for each kernel and case")

@@ -11,6 +11,7 @@
 #include "tests/support/element.h"
 #include "tests/support/judge.h"
 #include "tools/attend/call.h"
+#include "tools/attend/check_rows.h"
 #include "tools/attend/command.h"
 #include "tools/attend/convert.h"
 #include "tools/attend/distance.h"
@@ -24,9 +25,15 @@ namespace {
 struct CheckFlags {
   CallFlags call;
   std::vector<std::string> ops;
-  std::string expected, kernel;
+  std::string expected, kernel, tier = "smoke", only;
   std::optional<std::string> device;
   int64_t max_rows = 0;
+
+  // Whether a call is given; without one the shared cases are.
+  bool has_call() const {
+    return !call.input.empty() || !call.tensors.empty() || !call.scalars.empty() || call.dtype ||
+           call.out_dtype || call.prefix || !expected.empty() || max_rows > 0;
+  }
 };
 
 // A comparison with the expected tensor.
@@ -55,7 +62,7 @@ class Checker {
   }
 
   void add_input(const std::string& prefix) {
-    Call call = load_call(flags_.call, prefix);
+    Call call = load_call<Call>(operators()[0], flags_.call, prefix);
     if (!flags_.expected.empty()) {
       call.expected = call.own(load_ref(flags_.expected, "out"));
       call.expected_name = tensor_ref(flags_.expected).name;
@@ -65,7 +72,7 @@ class Checker {
     if (!flags_.call.dtype && call.args.q.dtype == DType::kF32)
       dtypes = {DType::kF32, DType::kBF16, DType::kF16};
     for (DType dtype : dtypes)
-      calls_.push_back({prefix, call.args.q.dtype, with_dtype(call, dtype)});
+      calls_.push_back({prefix, call.args.q.dtype, with_dtype(call, dtype, true)});
   }
 
   void run() {
@@ -77,7 +84,7 @@ class Checker {
       Outputs outputs;
       outputs.lse = true;
       if (flags_.call.out_dtype) outputs.out_dtype = dtype_from(*flags_.call.out_dtype);
-      add_outputs(input.call, outputs);
+      add_outputs(operators()[0], input.call, outputs);
       for (const OpId op : operators()) check(input, op, progress);
     }
   }
@@ -339,7 +346,65 @@ void Checker::print_as_json() const {
   print_json(json);
 }
 
+// Every row of each operator on the shared cases, a line for each.
+void check_all(const CheckFlags& flags, Shared& shared) {
+  if (device_from(flags.device).type != DeviceType::kNative)
+    throw Error(ErrorCode::kUnsupported,
+                "--device is " + to_string(device_from(flags.device)) +
+                    ", expected native without a call; give FILE or --q, --k, --v");
+  std::vector<OpId> ops;
+  for (const std::string& word : flags.ops) ops.push_back(op_from_name(word));
+  for (int op = 0; flags.ops.empty() && op < static_cast<int>(OpId::kCount); ++op)
+    ops.push_back(static_cast<OpId>(op));
+  Progress progress("attend check", 0, shared.progress);
+  RowCheck options;
+  options.tier = flags.tier == "full" ? testing::Tier::kFull : testing::Tier::kSmoke;
+  options.kernel = flags.kernel;
+  options.only = flags.only;
+  options.step = [&](const std::string& now) { progress.step(now); };
+  const std::vector<RowTally> rows = check_rows(ops, options);
+  int64_t ran = 0, failed = 0;
+  for (const RowTally& row : rows) ran += row.ran, failed += row.failed;
+  shared.exit_status = failed == 0 && ran > 0 ? 0 : 1;
+  if (shared.json) {
+    Json json = {{"tier", flags.tier}, {"ok", shared.exit_status == 0}, {"rows", Json::array()}};
+    for (const RowTally& row : rows) {
+      Json item = {{"kernel", row.kernel},     {"ran", row.ran},
+                   {"failed", row.failed},     {"refused", row.refused},
+                   {"worst_share", row.worst}, {"worst_case", row.worst_case},
+                   {"failures", row.failures}};
+      if (!row.unavailable.empty()) item["unavailable"] = row.unavailable;
+      json["rows"].push_back(item);
+    }
+    return print_json(json);
+  }
+  std::puts(
+      "Every row of each operator on the cases of the tests, against the float64 oracles. Worst: "
+      "the "
+      "largest share\nof what the rule allows; refused: cases that another row of the operator "
+      "takes.\n");
+  Table table({"kernel", ">cases", ">failed", ">refused", ">worst", "on"});
+  for (const RowTally& row : rows) {
+    if (!row.unavailable.empty()) {
+      table.row({row.kernel, "not here: " + one_line(row.unavailable)});
+      continue;
+    }
+    const bool none = row.ran == 0;
+    table.row({row.kernel, std::to_string(row.ran), std::to_string(row.failed),
+               std::to_string(row.refused), none ? "-" : number(100 * row.worst) + " %",
+               none ? "" : row.worst_case});
+  }
+  std::fputs(table.text().c_str(), stdout);
+  std::puts("");
+  for (const RowTally& row : rows)
+    for (const std::string& line : row.failures) std::printf("FAILED %s\n", one_line(line).c_str());
+  std::printf("%lld checked, %lld failed\n", static_cast<long long>(ran),
+              static_cast<long long>(failed));
+  if (ran == 0) std::puts("No kernel took a case.");
+}
+
 void check(const CheckFlags& flags, Shared& shared) {
+  if (!flags.has_call()) return check_all(flags, shared);
   Checker checker(flags, shared);
   std::vector<std::string> inputs = {flags.call.prefix.value_or("")};
   if (!flags.call.input.empty() && !flags.call.prefix) {
@@ -360,18 +425,24 @@ void check(const CheckFlags& flags, Shared& shared) {
 void add_check(CLI::App& app, Shared& shared) {
   static CheckFlags flags;
   CLI::App* command = app.add_subcommand(
-      "check", "every kernel that takes a call against the float64 oracle and an expected output");
+      "check",
+      "every kernel that takes a call against the float64 oracle and an expected output; without a "
+      "call every row of every operator on the cases of the tests");
   command->add_option("FILE,--input", flags.call.input,
                       "a .safetensors file: every PREFIX with query, key, value (or q, k, v) is a "
                       "call, PREFIX with output (or out) its result");
-  command->add_option("--op", flags.ops, "operators; default vanilla,flash")->delimiter(',');
+  command->add_option("--op", flags.ops, "operators; default vanilla,flash, without a call all")
+      ->delimiter(',');
+  command->add_option("--tier", flags.tier, "without a call: how many cases; full takes minutes")
+      ->check(CLI::IsMember({"smoke", "full"}));
+  command->add_option("--case", flags.only, "without a call: cases whose name holds this");
   command->add_option("--kernel", flags.kernel, "this row alone");
   command->add_option("--expected", flags.expected, "what out should be")->type_name("FILE[:NAME]");
   command->add_option("--max-rows", flags.max_rows, "compare an even sample of rows; 0 = all")
       ->check(CLI::NonNegativeNumber);
   add_device_flag(*command, flags.device);
   add_shared_flags(*command, shared, true);
-  add_call_flags(*command, flags.call, true);
+  add_call_flags(*command, flags.call, FlagSet::kEvery);
   command->callback([&shared] { check(flags, shared); });
 }
 

@@ -1,38 +1,13 @@
 #include "tools/attend/convert.h"
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "attend/error.h"
 #include "tests/support/element.h"
 
 namespace attend::cli {
-namespace {
-
-// e4m3 (no infinities, one NaN) and e5m2 (IEEE-like).
-double decode8(DType dtype, uint8_t bits) {
-  const bool e4m3 = dtype == DType::kF8E4M3;
-  const int mantissa_bits = e4m3 ? 3 : 2, bias = e4m3 ? 7 : 15;
-  const int exponent = (bits & 0x7f) >> mantissa_bits, mantissa = bits & ((1 << mantissa_bits) - 1);
-  const double sign = bits & 0x80 ? -1 : 1;
-  if (e4m3 ? (bits & 0x7f) == 0x7f : exponent == 31 && mantissa != 0)
-    return std::numeric_limits<double>::quiet_NaN();
-  if (!e4m3 && exponent == 31) return sign * std::numeric_limits<double>::infinity();
-  if (exponent == 0) return sign * std::ldexp(mantissa, 1 - bias - mantissa_bits);
-  return sign * std::ldexp(mantissa + (1 << mantissa_bits), exponent - bias - mantissa_bits);
-}
-
-}  // namespace
-
-double value_at(DType dtype, const void* address) {
-  switch (dtype) {
-    case DType::kF8E4M3:
-    case DType::kF8E5M2: return decode8(dtype, *static_cast<const uint8_t*>(address));
-    case DType::kI8: return *static_cast<const int8_t*>(address);
-    default: return testing::load(dtype, address);
-  }
-}
+double value_at(DType dtype, const void* address) { return testing::load(dtype, address); }
 
 Tensor convert(const Tensor& tensor, DType dtype) {
   const TensorView& from = tensor.view();

@@ -24,16 +24,16 @@ struct MaskFlags {
 };
 
 int64_t batch_of(const Call& call) {
-  Call copy = call;
   if (call.args.seq.cu_seqlens_q) return call.args.seq.cu_seqlens_q.dim(0) - 1;
+  Call copy = call;
   int64_t batch = 1;
-  for (const Word& word : words()) {
-    const TensorView& view = *word.at(copy.args, copy.params);
-    const bool per_sequence = word.kind == WordKind::kIndex || word.kind == WordKind::kSegments ||
-                              (word.kind == WordKind::kBroadcast && view.rank == 4);
+  each_tensor(copy, [&](const auto& word, TensorView& view) {
+    const Form form = form_of(word.name);
+    const bool per_sequence = form == Form::kIndex || form == Form::kSegments ||
+                              (form == Form::kBroadcast && view.rank == 4);
     if (view && per_sequence && view.rank > 0 && call.single.count(word.name) == 0)
       batch = std::max(batch, view.dim(0));
-  }
+  });
   return batch;
 }
 
@@ -72,20 +72,20 @@ void add_tensors(Call& call, const MaskFlags& flags) {
   call.args.out = values(rows, flags.heads);
 }
 
-std::string words_in_short(const MaskFlags& flags) {
-  const MaskSpec& m = flags.call.params.mask;
+std::string words_in_short(const CallFlags& flags) {
   std::vector<std::string> list;
-  if (m.causal) list.emplace_back("causal");
-  if (m.block_size > 0) list.push_back("block_size " + std::to_string(m.block_size));
-  if (m.diagonal == Diagonal::kTopLeft) list.emplace_back("top_left");
-  if (m.window_left >= 0) list.push_back("window_left " + std::to_string(m.window_left));
-  if (m.window_right >= 0) list.push_back("window_right " + std::to_string(m.window_right));
-  for (const Word& word : words()) {
-    const auto given = flags.call.tensors.find(word.name);
-    if (given == flags.call.tensors.end()) continue;
-    const std::string& value = given->second;
-    list.push_back(printable(std::string(word.name) + " " +
-                             (value.size() > 28 ? value.substr(0, 25) + "..." : value)));
+  const auto add = [&](const std::string& word, const std::string& value) {
+    list.push_back(
+        printable(word + " " + (value.size() > 28 ? value.substr(0, 25) + "..." : value)));
+  };
+  for (const auto& word : words<AttentionArgs, AttentionParams>()) {
+    if (const auto given = flags.scalars.find(word.name); given != flags.scalars.end()) {
+      if (const auto* text = std::get_if<std::string>(&given->second)) list.push_back(*text);
+      if (const auto* n = std::get_if<int64_t>(&given->second)) add(word.name, std::to_string(*n));
+      if (std::holds_alternative<bool>(given->second)) list.emplace_back(word.name);
+    }
+    if (const auto given = flags.tensors.find(word.name); given != flags.tensors.end())
+      add(word.name, given->second);
   }
   return list.empty() ? "no mask" : join(list);
 }
@@ -156,7 +156,7 @@ int64_t tile_for(int64_t n, int64_t most, int64_t wanted) {  // a power of two u
 
 void draw(const MaskFlags& flags, const Shared& shared) {
   Call call;
-  call.params = flags.call.params;
+  flags.call.set_scalars("mask", call.args, call.params);
   load_words(call, flags.call, nullptr, "");
   add_tensors(call, flags);
   attention_op(OpId::kFlash)
@@ -178,7 +178,8 @@ void draw(const MaskFlags& flags, const Shared& shared) {
     MaskGrid g =
         grid_of(sees, tile_for(s.q_len, most, flags.tile_q), tile_for(s.k_len, most, flags.tile_k));
     const auto empty = std::count(g.empty.begin(), g.empty.end(), true);
-    g.title = words_in_short(flags) + (batch > 1 ? ", batch " + std::to_string(flags.batch) : "");
+    g.title =
+        words_in_short(flags.call) + (batch > 1 ? ", batch " + std::to_string(flags.batch) : "");
     g.subtitle =
         std::to_string(g.rows) + " rows x " + std::to_string(g.keys) + " keys, row 0 at position " +
         std::to_string(s.mask.d) + ", " + std::to_string(g.visible) + " pairs visible (" +
@@ -206,7 +207,7 @@ void draw(const MaskFlags& flags, const Shared& shared) {
   write(flags.png, mask_png);
   const MaskGrid g = grid(64);
   if (shared.json) {
-    Json json = {{"words", words_in_short(flags)},
+    Json json = {{"words", words_in_short(flags.call)},
                  {"batch", flags.batch},
                  {"head", flags.head},
                  {"rows", g.rows},
@@ -249,7 +250,7 @@ void add_mask(CLI::App& app, Shared& shared) {
   command->add_option("--png", flags.png, "write a picture");
   command->add_flag("--quiet", flags.quiet, "no text");
   add_shared_flags(*command, shared, false);
-  add_call_flags(*command, flags.call, false);
+  add_call_flags(*command, flags.call, FlagSet::kMask);
   command->callback([&shared] { draw(flags, shared); });
 }
 

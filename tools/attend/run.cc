@@ -40,16 +40,16 @@ std::string prefix_of(const CallFlags& flags, std::vector<std::string>& notes) {
 // The files that the outputs go to: one for .safetensors, one for each tensor for .npy.
 class OutputFiles {
  public:
-  OutputFiles(const std::string& path, const Call& call, const NamedTensors& tensors) {
+  OutputFiles(const std::string& path, const NamedTensors& tensors) {
     if (path.empty()) return;
     const std::filesystem::path p(path);
     if (p.extension() == ".safetensors") {
       files_.push_back(std::make_unique<OutputFile>(path));
     } else if (p.extension() == ".npy") {
-      refuse_npy(path, call.args.out.dtype);
       for (const auto& [name, view] : tensors) {
-        const auto own =
-            name == "out" ? p : p.parent_path() / (p.stem().string() + "." + name + ".npy");
+        refuse_npy(path, view.dtype);
+        const bool first = name == tensors[0].first;
+        const auto own = first ? p : p.parent_path() / (p.stem().string() + "." + name + ".npy");
         files_.push_back(std::make_unique<OutputFile>(own.string()));
       }
     } else {
@@ -75,14 +75,6 @@ class OutputFiles {
   std::vector<std::unique_ptr<OutputFile>> files_;
 };
 
-NamedTensors outputs_of(const Call& call) {
-  NamedTensors list = {{"out", call.args.out}};
-  if (call.args.lse) list.emplace_back("lse", call.args.lse);
-  if (call.args.weights) list.emplace_back("weights", call.args.weights);
-  if (call.args.scores) list.emplace_back("scores", call.args.scores);
-  return list;
-}
-
 void write_map(OutputFile& file, const RunFlags& flags, const Call& call,
                const std::string& kernel) {
   const Sequence s =
@@ -101,74 +93,83 @@ void write_map(OutputFile& file, const RunFlags& flags, const Call& call,
   file.commit();
 }
 
-void run(const RunFlags& flags, const Shared& shared) {
-  const OpId id = op_from_name(flags.op);
-  const AttentionOp& op = attention_op(id);
-  std::vector<std::string> notes;
-  Call call = load_call(flags.call, prefix_of(flags.call, notes));
-  call.notes.insert(call.notes.begin(), notes.begin(), notes.end());
+// What only calls of attention have: --weights-svg.
+class Map {
+ public:
+  Map(const RunFlags& flags, const Call& call) : flags_(flags) {
+    if (flags.weights_svg.empty()) return;
+    const auto within = [](const char* flag, int64_t value, int64_t count) {
+      if (value < 0 || value >= count)
+        throw Error(ErrorCode::kOutOfRange, std::string("--") + flag + " is " +
+                                                std::to_string(value) + ", expected 0 <= " + flag +
+                                                " < " + std::to_string(count));
+    };
+    within("batch", flags.batch, call.args.weights.dim(0));
+    within("head", flags.head, call.args.weights.dim(1));
+    file_.emplace(flags.weights_svg);
+  }
+  template <class C>
+  Map(const RunFlags& flags, const C&) : flags_(flags) {
+    if (!flags.weights_svg.empty())
+      throw Error(ErrorCode::kInvalidArgument, flags.op +
+                                                   ": --weights-svg is given, expected it "
+                                                   "with vanilla alone");
+  }
+  void write(const Call& call, const std::string& kernel) {
+    if (file_) write_map(*file_, flags_, call, kernel);
+  }
+  template <class C>
+  void write(const C&, const std::string&) {}
 
+ private:
+  const RunFlags& flags_;
+  std::optional<OutputFile> file_;
+};
+
+Outputs outputs_of(const RunFlags& flags) {
   Outputs outputs;
   outputs.lse = flags.lse;
   outputs.weights = flags.weights || !flags.weights_svg.empty();
   outputs.scores = !flags.scores.empty();
   if (flags.call.out_dtype) outputs.out_dtype = dtype_from(*flags.call.out_dtype);
-  if (outputs.scores)
-    call.params.scores_stage = flags.scores == "scaled"   ? ScoresStage::kScaled
-                               : flags.scores == "capped" ? ScoresStage::kCapped
-                                                          : ScoresStage::kMasked;
-  add_outputs(call, outputs);
-  const Device device = device_from(flags.device);
-  if (device.type != DeviceType::kNative)
-    Registry::global().backend(device.type);  // the plugin, or what to do
-  Call there = on_device(call, device);
-  const auto call_once = [&] {
-    return flags.kernel.empty() ? op.forward_on(device.type, there.args, there.params)
-                                : op.run_kernel(flags.kernel, there.args, there.params);
+  return outputs;
+}
+
+// Flags that ask for what an operator does not have.
+void refuse_outputs(OpId id, const Outputs& outputs) {
+  const bool attention = id != OpId::kGdn && id != OpId::kMerge && id != OpId::kAppend;
+  const auto refuse = [&](const char* flag, bool given) {
+    if (given)
+      throw Error(ErrorCode::kUnsupported, std::string(name(id)) + ": " + flag +
+                                               " is given, expected it with an operator that has "
+                                               "scores");
   };
-  op.explain(there.args, there.params,
-             device);  // the operator's checks, before any file is touched
-  if (!flags.weights_svg.empty()) {
-    const int64_t batch = call.args.weights.dim(0), heads = call.args.weights.dim(1);
-    if (flags.batch < 0 || flags.batch >= batch)
-      throw Error(ErrorCode::kOutOfRange, "--batch is " + std::to_string(flags.batch) +
-                                              ", expected 0 <= batch < " + std::to_string(batch));
-    if (flags.head < 0 || flags.head >= heads)
-      throw Error(ErrorCode::kOutOfRange, "--head is " + std::to_string(flags.head) +
-                                              ", expected 0 <= head < " + std::to_string(heads));
-  }
-  OutputFiles files(flags.out, call, outputs_of(call));
-  std::optional<OutputFile> map;
-  if (!flags.weights_svg.empty()) map.emplace(flags.weights_svg);
+  refuse("--lse", outputs.lse && !attention && id != OpId::kMerge);
+  refuse("--weights", outputs.weights && !attention);
+  refuse("--scores", outputs.scores && !attention);
+  if (outputs.out_dtype && id == OpId::kAppend)
+    throw Error(ErrorCode::kUnsupported,
+                "append: --out-dtype is given, expected none, as append has no out");
+}
 
-  RunResult result;
-  Timing timing;
-  Progress progress("attend run", 1 + std::max(flags.repeat, 0), shared.progress);
-  progress.step(name(id));
-  result = call_once();
-  if (flags.repeat > 0)
-    timing = measure(
-        [&] {
-          progress.step(name(id));
-          result = call_once();
-        },
-        1.0, flags.repeat);
-  bring_back(there, call);
+void set_scores_stage(Call& call, const std::string& stage) {
+  if (stage.empty()) return;
+  word<AttentionArgs, AttentionParams>("run", "scores_stage")
+      .set("run", call.args, call.params, std::string_view(stage));
+}
+template <class C>
+void set_scores_stage(C&, const std::string&) {}
 
-  std::map<std::string, std::string> metadata = {{"kernel", result.kernel}, {"operator", name(id)}};
-  if (!call.title.empty()) metadata["input"] = printable(call.title);
-  std::vector<std::string> written = files.write(outputs_of(call), metadata);
-  if (map) {
-    write_map(*map, flags, call, result.kernel);
-    written.push_back(flags.weights_svg);
-  }
-
+void print(const Shared& shared, const NamedTensors& tensors, const std::string& title,
+           const std::vector<std::string>& inputs, const std::vector<std::string>& notes,
+           const RunResult& result, const Timing& timing, Device device,
+           const std::vector<std::string>& written) {
   if (shared.json) {
     Json json = {{"kernel", result.kernel}, {"note", result.note}, {"device", to_string(device)}};
-    json["inputs"] = describe(call);
-    json["notes"] = call.notes;
+    json["inputs"] = inputs;
+    json["notes"] = notes;
     json["seconds"] = {{"median", timing.median}, {"best", timing.best}, {"runs", timing.runs}};
-    for (const auto& [label, view] : outputs_of(call)) {
+    for (const auto& [label, view] : tensors) {
       const Summary s = summarise(view);
       json["outputs"][label] = {{"tensor", shape_text(view)},
                                 {"mean", s.mean},
@@ -181,16 +182,16 @@ void run(const RunFlags& flags, const Shared& shared) {
     json["written"] = written;
     return print_json(json);
   }
-  if (!call.title.empty()) std::printf("%s\n", printable(call.title).c_str());
-  for (const std::string& line : describe(call)) std::printf("  %s\n", line.c_str());
-  for (const std::string& note : call.notes) std::printf("  (%s)\n", note.c_str());
+  if (!title.empty()) std::printf("%s\n", printable(title).c_str());
+  for (const std::string& line : inputs) std::printf("  %s\n", line.c_str());
+  for (const std::string& note : notes) std::printf("  (%s)\n", note.c_str());
   std::printf("\nkernel  %s%s%s\n", result.kernel, *result.note ? ": " : "", result.note);
   if (timing.runs > 0)
     std::printf("time    %s (median of %d, best %s)\n", duration(timing.median).c_str(),
                 timing.runs, duration(timing.best).c_str());
   std::puts("");
   Table table({"output", "tensor", ">mean", ">rms", ">min", ">max", ">NaN", ">inf"});
-  for (const auto& [label, view] : outputs_of(call)) {
+  for (const auto& [label, view] : tensors) {
     const Summary s = summarise(view);
     table.row({label, shape_text(view), number(s.mean), number(s.rms), number(s.least),
                number(s.most), std::to_string(s.nan), std::to_string(s.infinite)});
@@ -199,15 +200,76 @@ void run(const RunFlags& flags, const Shared& shared) {
   for (const std::string& path : written) std::printf("wrote %s\n", path.c_str());
 }
 
+// A call of any operator. Results are kept before the timed runs, which change again what is changed
+// in place.
+template <class C, class Op>
+void run_op(const Op& op, const RunFlags& flags, const Shared& shared) {
+  const Outputs outputs = outputs_of(flags);
+  refuse_outputs(op.id(), outputs);
+  std::vector<std::string> notes;
+  C call = load_call<C>(op.id(), flags.call, prefix_of(flags.call, notes));
+  call.notes.insert(call.notes.begin(), notes.begin(), notes.end());
+  set_scores_stage(call, flags.scores);
+  add_outputs(op.id(), call, outputs);
+  const Device device = device_from(flags.device);
+  if (device.type != DeviceType::kNative)
+    Registry::global().backend(device.type);  // the plugin, or what to do
+  C there = on_device(call, device);
+  const auto call_once = [&] {
+    return flags.kernel.empty() ? op.forward_on(device.type, there.args, there.params)
+                                : op.run_kernel(flags.kernel, there.args, there.params);
+  };
+  op.explain(there.args, there.params,
+             device);  // the operator's checks, before any file is touched
+  Map map(flags, call);
+  OutputFiles files(flags.out, written_by(call));
+
+  Progress progress("attend run", 1 + std::max(flags.repeat, 0), shared.progress);
+  progress.step(name(op.id()));
+  const RunResult result = call_once();
+  bring_back(there, call);
+  std::map<std::string, std::string> metadata = {{"kernel", result.kernel},
+                                                 {"operator", name(op.id())}};
+  if (!call.title.empty()) metadata["input"] = printable(call.title);
+  std::vector<std::string> written = files.write(written_by(call), metadata);
+  if (!flags.weights_svg.empty()) {
+    map.write(call, result.kernel);
+    written.push_back(flags.weights_svg);
+  }
+  std::vector<Tensor> kept;
+  NamedTensors results;
+  for (const auto& [label, view] : written_by(call)) {
+    kept.push_back(Tensor::adopt(view, nullptr, [](void*) {}).to(Device{}));
+    results.emplace_back(label, kept.back().view());
+  }
+  Timing timing;
+  if (flags.repeat > 0)
+    timing = measure(
+        [&] {
+          progress.step(name(op.id()));
+          call_once();
+        },
+        1.0, flags.repeat);
+  print(shared, results, call.title, describe(call), call.notes, result, timing, device, written);
+}
+
+void run(const RunFlags& flags, const Shared& shared) {
+  const OpId id = op_from_name(flags.op);
+  if (id == OpId::kGdn) return run_op<GdnCall>(GatedDeltaNet(), flags, shared);
+  if (id == OpId::kMerge) return run_op<MergeCall>(MergePartials(), flags, shared);
+  run_op<Call>(attention_op(id), flags, shared);
+}
+
 }  // namespace
 
 void add_run(CLI::App& app, Shared& shared) {
   static RunFlags flags;
   CLI::App* command = app.add_subcommand("run", "run an operator on .safetensors or .npy files");
-  command->add_option("OP", flags.op, "vanilla, flash, ... (attend info lists them)")->required();
+  command->add_option("OP", flags.op, "vanilla, flash, paged, gdn, ... (attend info lists them)")
+      ->required();
   command->add_option(
       "FILE,--input", flags.call.input,
-      "a .safetensors file that holds q, k, v (or query, key, value) and words of the contract");
+      "a .safetensors file that holds q, k, v (or query, key, value) and words of the operator");
   command->add_option(
       "--out", flags.out,
       "write the outputs: .safetensors, or .npy (further outputs to NAME.lse.npy, ...)");
@@ -226,7 +288,7 @@ void add_run(CLI::App& app, Shared& shared) {
       ->check(CLI::Range(0, 1000000));
   add_device_flag(*command, flags.device);
   add_shared_flags(*command, shared, true);
-  add_call_flags(*command, flags.call, true);
+  add_call_flags(*command, flags.call, FlagSet::kEvery);
   command->callback([&shared] { run(flags, shared); });
 }
 

@@ -1,0 +1,43 @@
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "attend/kernel.h"
+#include "tests/support/cases.h"
+
+// Every row of an operator against the oracles of the tests, on the cases that they share.
+namespace attend::cli {
+
+// What one row did.
+struct RowTally {
+  std::string kernel;
+  std::string unavailable;  // why the row cannot run on this machine
+  int64_t ran = 0, failed = 0, refused = 0;
+  double worst = 0;                   // largest share of what the rule allows
+  std::string worst_case;             // where
+  std::vector<std::string> failures;  // the first of them, in words
+
+  // One case that ran: its share of the allowance, NaN included, and what is wrong, if something is.
+  void add(const std::string& the_case, double share, const std::string& fault);
+};
+
+struct RowCheck {
+  testing::Tier tier = testing::Tier::kSmoke;
+  std::string kernel, only;                      // this row alone; cases whose name holds this
+  std::function<void(const std::string&)> step;  // before each case
+
+  bool wants(const std::string& the_case) const {
+    return only.empty() || the_case.find(only) != std::string::npos;
+  }
+};
+
+// The rows of each operator in the order in which they are asked.
+std::vector<RowTally> check_rows(const std::vector<OpId>& ops, const RowCheck& options);
+
+// Of one operator whose arguments are its own: check_parts.cc. `tallies` are its rows.
+void check_gdn(std::vector<RowTally>& tallies, const RowCheck& options);
+void check_merge(std::vector<RowTally>& tallies, const RowCheck& options);
+void check_append(std::vector<RowTally>& tallies, const RowCheck& options);
+
+}  // namespace attend::cli
