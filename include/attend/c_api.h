@@ -57,7 +57,7 @@ typedef enum attend_error_code { /* numbered as attend::ErrorCode */
                                  ATTEND_OUT_OF_MEMORY = 7
 } attend_error_code;
 
-ATTEND_API const char* attend_error_name(attend_error_code code); /* "invalid_argument"; for ever */
+ATTEND_API const char* attend_error_name(int32_t code); /* "invalid_argument"; for ever */
 
 /* Of the last function that failed on this thread; ATTEND_OK and "" before the first. The text is
  * "<where>: <argument> <property> is <got>, expected <want>[; what to do]" and stays until the next
@@ -99,11 +99,10 @@ typedef struct attend_tensor {
   int64_t strides[ATTEND_MAX_RANK];
 } attend_tensor;
 
-/* Describes row-major memory on native; shape has `rank` entries and may be null if that is 0.
+/* Describes row-major memory on native; dtype is an attend_dtype; shape has `rank` entries and may be null if that is 0.
  *   errors   ATTEND_INVALID_ARGUMENT: no such dtype or rank, a negative size */
-ATTEND_API attend_error_code attend_contiguous(attend_tensor* tensor, void* data,
-                                               attend_dtype dtype, int32_t rank,
-                                               const int64_t* shape);
+ATTEND_API attend_error_code attend_contiguous(attend_tensor* tensor, void* data, int32_t dtype,
+                                               int32_t rank, const int64_t* shape);
 
 /* --- calls ----------------------------------------------------------------------------------- */
 

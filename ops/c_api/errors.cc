@@ -59,7 +59,7 @@ extern "C" {
 
 attend_error_code attend_last_error(void) { return attend::c_api::last_error().code; }
 const char* attend_last_error_message(void) { return attend::c_api::last_error().message; }
-const char* attend_error_name(attend_error_code code) {
+const char* attend_error_name(int32_t code) {
   return attend::name(static_cast<attend::ErrorCode>(code));
 }
 

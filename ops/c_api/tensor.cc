@@ -60,19 +60,17 @@ TensorView view_of(const char* where, const attend_tensor& tensor, const char* a
 
 }  // namespace attend::c_api
 
-extern "C" attend_error_code attend_contiguous(attend_tensor* tensor, void* data,
-                                               attend_dtype dtype, int32_t rank,
-                                               const int64_t* shape) {
+extern "C" attend_error_code attend_contiguous(attend_tensor* tensor, void* data, int32_t dtype,
+                                               int32_t rank, const int64_t* shape) {
   using namespace attend;
   constexpr const char* kWhere = "attend_contiguous";
   return c_api::guarded([&] {
     c_api::given(kWhere, "tensor", tensor);
     c_api::check_rank(kWhere, "tensor", rank);
     if (rank > 0) c_api::given(kWhere, "shape", shape);
-    const TensorView view =
-        contiguous(data, c_api::dtype_of(kWhere, "tensor", static_cast<int32_t>(dtype)),
-                   std::span<const int64_t>(shape, static_cast<size_t>(rank)));
-    *tensor = {view.data, static_cast<int32_t>(dtype), ATTEND_NATIVE, 0, rank, {}, {}};
+    const TensorView view = contiguous(data, c_api::dtype_of(kWhere, "tensor", dtype),
+                                       std::span<const int64_t>(shape, static_cast<size_t>(rank)));
+    *tensor = {view.data, dtype, ATTEND_NATIVE, 0, rank, {}, {}};
     std::copy_n(view.shape.begin(), rank, tensor->shape);
     std::copy_n(view.stride.begin(), rank, tensor->strides);
   });

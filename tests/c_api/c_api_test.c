@@ -367,9 +367,10 @@ static void errors_have_code_and_text(void) {
   const int64_t negative[1] = {-1};
   CHECK(attend_contiguous(&t, NULL, ATTEND_F32, 1, negative) == ATTEND_INVALID_ARGUMENT);
   CHECK(attend_contiguous(&t, NULL, ATTEND_F32, 6, negative) == ATTEND_INVALID_ARGUMENT);
-  CHECK(attend_contiguous(&t, NULL, (attend_dtype)77, 0, NULL) == ATTEND_INVALID_ARGUMENT);
+  CHECK(attend_contiguous(&t, NULL, 77, 0, NULL) == ATTEND_INVALID_ARGUMENT);
   CHECK_OK(attend_contiguous(&t, NULL, ATTEND_F32, 0, NULL));
   CHECK_TEXT(attend_error_name(ATTEND_OUT_OF_RANGE), "out_of_range");
+  CHECK(attend_error_name(77)[0] != 0);
 }
 
 static void no_answer(void* user, const char* kernel, attend_error_code code, const char* text) {
