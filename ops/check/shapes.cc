@@ -58,14 +58,12 @@ MaxLengths max_lengths(const AttentionArgs& a) {
   const int64_t batch = call_shape(a).batch;
   if (s.cu_seqlens_q && longest.q == 0)
     for (int64_t b = 0; b < batch; ++b)
-      longest.q =
-          std::max(longest.q, index_at(s.cu_seqlens_q, b + 1) - index_at(s.cu_seqlens_q, b));
+      longest.q = std::max(longest.q, length_at(s.cu_seqlens_q, b));
   if (longest.k == 0 && is_paged(a))
     for (int64_t b = 0; b < batch; ++b) longest.k = std::max(longest.k, paged_keys(a, b).total());
   if (longest.k == 0 && s.cu_seqlens_q && !is_paged(a))
     for (int64_t b = 0; b < batch; ++b)
-      longest.k =
-          std::max(longest.k, index_at(s.cu_seqlens_k, b + 1) - index_at(s.cu_seqlens_k, b));
+      longest.k = std::max(longest.k, length_at(s.cu_seqlens_k, b));
   return longest;
 }
 

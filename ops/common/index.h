@@ -13,4 +13,11 @@ inline int64_t index_at(const TensorView& t, int64_t i) {
                                 : static_cast<const int64_t*>(t.data)[at];
 }
 
+// Length b of a vector of cumulative lengths. Asked before contents are checked, too: whatever
+// stands there must not overflow.
+inline int64_t length_at(const TensorView& cu, int64_t b) {
+  return static_cast<int64_t>(static_cast<uint64_t>(index_at(cu, b + 1)) -
+                              static_cast<uint64_t>(index_at(cu, b)));
+}
+
 }  // namespace attend

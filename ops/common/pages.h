@@ -28,7 +28,7 @@ inline PageTable page_table(const AttentionArgs& a, int64_t b) {
     table.count = s.block_table.dim(1);
   } else {
     first = index_at(s.kv_indptr, b) * s.kv_indices.stride[0];
-    table.count = index_at(s.kv_indptr, b + 1) - index_at(s.kv_indptr, b);
+    table.count = length_at(s.kv_indptr, b);
   }
   table.ids.data = static_cast<std::byte*>(table.ids.data) + first * size_bytes(table.ids.dtype);
   return table;
@@ -39,16 +39,18 @@ inline int64_t table_keys(const AttentionArgs& a, int64_t b) {
   const SeqLayout& s = a.seq;
   const int64_t page_size = a.k.dim(1);
   if (s.block_table) return s.block_table.dim(1) * page_size;
-  const int64_t pages = index_at(s.kv_indptr, b + 1) - index_at(s.kv_indptr, b);
-  return pages == 0 ? 0 : (pages - 1) * page_size + index_at(s.kv_last_page_len, b);
+  const int64_t pages = length_at(s.kv_indptr, b);
+  if (pages == 0) return 0;
+  // As in length_at: contents may not have been checked.
+  const auto full = (static_cast<uint64_t>(pages) - 1) * static_cast<uint64_t>(page_size);
+  return static_cast<int64_t>(full + static_cast<uint64_t>(index_at(s.kv_last_page_len, b)));
 }
 
 // Rows of q in use.
 inline int64_t query_rows(const AttentionArgs& a, int64_t b) {
   const SeqLayout& s = a.seq;
   if (s.seqused_q) return index_at(s.seqused_q, b);
-  return s.cu_seqlens_q ? index_at(s.cu_seqlens_q, b + 1) - index_at(s.cu_seqlens_q, b)
-                        : a.q.dim(1);
+  return s.cu_seqlens_q ? length_at(s.cu_seqlens_q, b) : a.q.dim(1);
 }
 
 // Of a sequence's own rows in k_new, v_new and slot_mapping, counted in tokens.
@@ -70,7 +72,7 @@ inline PagedKeys paged_keys(const AttentionArgs& a, int64_t b) {
   const SeqLayout& s = a.seq;
   if (a.k_new) return {index_at(s.context_lens, b), query_rows(a, b)};
   if (s.seqused_k) return {index_at(s.seqused_k, b), 0};
-  if (s.cu_seqlens_k) return {index_at(s.cu_seqlens_k, b + 1) - index_at(s.cu_seqlens_k, b), 0};
+  if (s.cu_seqlens_k) return {length_at(s.cu_seqlens_k, b), 0};
   // The rows that stand behind these keys were stored before the call.
   if (s.context_lens) return {PagedKeys::sum(index_at(s.context_lens, b), query_rows(a, b)), 0};
   return {table_keys(a, b), 0};

@@ -25,8 +25,11 @@ void check_block_mask(const AttentionArgs& a, const MaskSpec& m) {
   c.dtype("block_mask", m.block_mask, {DType::kBool});
   const MaxLengths longest = max_lengths(a);
   const int64_t batch = a.seq.cu_seqlens_q ? a.seq.cu_seqlens_q.dim(0) - 1 : a.q.dim(0);
-  const int64_t full[4] = {batch, a.q.dim(-2), (longest.q + m.block_mask_q - 1) / m.block_mask_q,
-                           (longest.k + m.block_mask_k - 1) / m.block_mask_k};
+  const auto tiles = [](int64_t length, int32_t size) {  // of any length: it is not yet checked
+    return length / size + (length % size != 0 ? 1 : 0);
+  };
+  const int64_t full[4] = {batch, a.q.dim(-2), tiles(longest.q, m.block_mask_q),
+                           tiles(longest.k, m.block_mask_k)};
   c.broadcast("block_mask", m.block_mask, full, {"batch", "heads", "q_tiles", "k_tiles"});
 }
 
