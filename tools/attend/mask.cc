@@ -5,6 +5,7 @@
 #include "attend/error.h"
 #include "attend/operator.h"
 #include "ops/common/layout.h"
+#include "ops/splash/block_plan.h"
 #include "tools/attend/call.h"
 #include "tools/attend/command.h"
 #include "tools/attend/formats/output_file.h"
@@ -20,7 +21,7 @@ struct MaskFlags {
   CallFlags call;
   int64_t seqlen_q = 0, seqlen_k = 0, heads = 1, batch = 0, head = 0, tile_q = 0, tile_k = 0;
   std::string png, svg;
-  bool quiet = false;
+  bool quiet = false, plan = false;
 };
 
 int64_t batch_of(const Call& call) {
@@ -94,7 +95,13 @@ std::string words_in_short(const CallFlags& flags) {
 class Visibility {
  public:
   Visibility(const Call& call, int64_t b, int64_t h)
-      : b_(b), h_(h), s_(sequence(call.args, call.params, b)), keep_(call.params.mask.keep) {
+      : b_(b),
+        h_(h),
+        s_(sequence(call.args, call.params, b)),
+        keep_(call.params.mask.keep),
+        blocks_(call.params.mask.block_mask),
+        block_q_(call.params.mask.block_mask_q),
+        block_k_(call.params.mask.block_mask_k) {
     const MaskSpec& m = call.params.mask;
     if (!m.q_segment_ids) return;
     q_ids_ = ids_of(m.q_segment_ids, b, s_.q_first);
@@ -104,6 +111,8 @@ class Visibility {
   bool operator()(int64_t i, int64_t j) const {
     if (!s_.mask.keeps(i, j)) return false;
     if (keep_ && *(keep_.at(b_, h_, i) + j * keep_.j) == std::byte{0}) return false;
+    if (blocks_ && *(blocks_.at(b_, h_, i / block_q_) + j / block_k_ * blocks_.j) == std::byte{0})
+      return false;
     if (!q_ids_) return true;
     const int64_t id = index_at(q_ids_, i);
     return id >= 0 && id == index_at(kv_ids_, j);
@@ -112,7 +121,8 @@ class Visibility {
  private:
   int64_t b_, h_;
   Sequence s_;
-  BroadcastView keep_;
+  BroadcastView keep_, blocks_;
+  int64_t block_q_ = 0, block_k_ = 0;
   TensorView q_ids_, kv_ids_;
 };
 
@@ -147,6 +157,45 @@ MaskGrid grid_of(const Visibility& sees, int64_t tile_q, int64_t tile_k) {
   return g;
 }
 
+// Splash's plan of one head and what it comes to.
+struct Plan {
+  TileGrid tiles;
+  BlockPlan::Counts counts;
+  std::string note;  // why splash would not use it
+
+  double executed() const {
+    const int64_t all = counts.executed() + counts.skip;
+    return all == 0 ? 0 : static_cast<double>(counts.executed()) / static_cast<double>(all);
+  }
+  std::string text() const {
+    return "plan of " + std::to_string(tiles.rows) + " x " + std::to_string(tiles.keys) +
+           " tiles: " + std::to_string(counts.full) + " full, " + std::to_string(counts.partial) +
+           " partial, " + std::to_string(counts.skip) + " skipped, " + number(100 * executed()) +
+           " % executed" + (note.empty() ? "" : "; " + note);
+  }
+};
+
+Plan plan_of(const Call& call, const MaskFlags& flags) {
+  Plan plan;
+  TileShape shape = plan_tile_shape(call.params);
+  if (flags.tile_q > 0) shape.rows = static_cast<int32_t>(flags.tile_q);
+  if (flags.tile_k > 0) shape.keys = static_cast<int32_t>(flags.tile_k);
+  const BlockPlan all(call.args, call.params, shape);
+  plan.tiles = {shape.rows, shape.keys, all.row_tiles(flags.batch), all.key_tiles(flags.batch), {}};
+  for (int64_t i = 0; i < plan.tiles.row_tiles; ++i)
+    for (int64_t j = 0; j < plan.tiles.key_tiles; ++j) {
+      const TileKind kind = all.kind(flags.batch, flags.head, i, j);
+      plan.tiles.kinds.push_back(kind);
+      ++(kind == TileKind::kSkip   ? plan.counts.skip
+         : kind == TileKind::kFull ? plan.counts.full
+                                   : plan.counts.partial);
+    }
+  const Support support = attention_op(OpId::kSplash).supports(call.args, call.params, {});
+  if (std::string_view(support.kernel).starts_with("vanilla"))
+    plan.note = "splash gives this call to vanilla";
+  return plan;
+}
+
 int64_t tile_for(int64_t n, int64_t most, int64_t wanted) {  // a power of two unless told
   if (wanted > 0) return wanted;
   int64_t tile = 1;
@@ -159,9 +208,11 @@ void draw(const MaskFlags& flags, const Shared& shared) {
   flags.call.set_scalars("mask", call.args, call.params);
   load_words(call, flags.call, nullptr, "");
   add_tensors(call, flags);
-  attention_op(OpId::kFlash)
-      .explain(call.args, call.params, {});  // the checks that any operator makes
-  call.params = resolved(OpId::kFlash, call.params);
+  const MaskSpec& m = call.params.mask;
+  const bool splash = flags.plan || m.block_mask || m.block_mask_q != 0 || m.block_mask_k != 0;
+  const OpId op = splash ? OpId::kSplash : OpId::kFlash;
+  attention_op(op).explain(call.args, call.params, {});  // the operator's own checks
+  call.params = resolved(op, call.params);
   const int64_t batch = call_shape(call.args).batch;
   const auto within = [](const char* flag, int64_t value, int64_t count) {
     if (value < 0 || value >= count)
@@ -174,9 +225,11 @@ void draw(const MaskFlags& flags, const Shared& shared) {
 
   const Visibility sees(call, flags.batch, flags.head);
   const Sequence& s = sees.sequence_in_use();
+  const std::optional<Plan> plan = flags.plan ? std::optional(plan_of(call, flags)) : std::nullopt;
   const auto grid = [&](int64_t most) {
-    MaskGrid g =
-        grid_of(sees, tile_for(s.q_len, most, flags.tile_q), tile_for(s.k_len, most, flags.tile_k));
+    // A plan's tiles are drawn over cells of the mask's own.
+    const int64_t cell_q = plan ? 0 : flags.tile_q, cell_k = plan ? 0 : flags.tile_k;
+    MaskGrid g = grid_of(sees, tile_for(s.q_len, most, cell_q), tile_for(s.k_len, most, cell_k));
     const auto empty = std::count(g.empty.begin(), g.empty.end(), true);
     g.title =
         words_in_short(flags.call) + (batch > 1 ? ", batch " + std::to_string(flags.batch) : "");
@@ -193,6 +246,10 @@ void draw(const MaskFlags& flags, const Shared& shared) {
         (g.tile_q * g.tile_k > 1
              ? ", a cell is " + std::to_string(g.tile_q) + " x " + std::to_string(g.tile_k)
              : "");
+    if (plan) {
+      g.plan = plan->tiles;
+      g.subtitle += ", " + plan->text();
+    }
     return g;
   };
   std::vector<std::string> written;
@@ -224,9 +281,27 @@ void draw(const MaskFlags& flags, const Shared& shared) {
         line += g.at(i, j) <= 0 ? '.' : g.at(i, j) >= 1 ? '1' : '+';
       json["cells"].push_back(line);
     }
+    if (plan) {
+      Json tiles = Json::array();
+      for (int64_t i = 0; i < plan->tiles.row_tiles; ++i) {
+        std::string line;
+        for (int64_t j = 0; j < plan->tiles.key_tiles; ++j)
+          line += plan->tiles.at(i, j) == TileKind::kSkip   ? '.'
+                  : plan->tiles.at(i, j) == TileKind::kFull ? '1'
+                                                            : '+';
+        tiles.push_back(line);
+      }
+      json["plan"] = {{"tile", {plan->tiles.rows, plan->tiles.keys}},
+                      {"full", plan->counts.full},
+                      {"partial", plan->counts.partial},
+                      {"skip", plan->counts.skip},
+                      {"executed", plan->executed()},
+                      {"note", plan->note},
+                      {"tiles", tiles}};
+    }
     return print_json(json);
   }
-  if (!flags.quiet) std::fputs(mask_text(g).c_str(), stdout);
+  if (!flags.quiet) std::fputs((plan ? plan_text(g) : mask_text(g)).c_str(), stdout);
   for (const std::string& path : written) std::printf("wrote %s\n", path.c_str());
 }
 
@@ -248,6 +323,9 @@ void add_mask(CLI::App& app, Shared& shared) {
   command->add_option("--tile-k", flags.tile_k, "keys of a cell")->check(CLI::Range(1, 1 << 20));
   command->add_option("--svg", flags.svg, "write a picture");
   command->add_option("--png", flags.png, "write a picture");
+  command->add_flag("--plan", flags.plan,
+                    "draw splash's tiles over the mask: skipped, partial, full; their size is that "
+                    "of --tile-q and --tile-k");
   command->add_flag("--quiet", flags.quiet, "no text");
   add_shared_flags(*command, shared, false);
   add_call_flags(*command, flags.call, FlagSet::kMask);

@@ -9,7 +9,7 @@ namespace attend::cli {
 namespace {
 
 constexpr Color kVisible{49, 104, 170}, kHidden{236, 239, 243}, kOwn{245, 158, 66},
-    kEmpty{205, 62, 62};
+    kEmpty{205, 62, 62}, kFull{24, 150, 96}, kPartial{232, 126, 30}, kSkip{206, 211, 218};
 
 struct Size {
   double side, left = 74, above = 96, plot_w, plot_h, width, height;
@@ -25,7 +25,7 @@ Size size_of(const MaskGrid& g) {
     return 52 + each * static_cast<double>(text.size());
   };
   s.width = std::max({s.left + s.plot_w + 170, letters(g.title, 9.5), letters(g.subtitle, 6.8)});
-  s.height = s.above + std::max(s.plot_h, 120.0) + 30;
+  s.height = s.above + std::max(s.plot_h, g.plan ? 200.0 : 120.0) + 30;
   return s;
 }
 
@@ -34,6 +34,11 @@ Color cell_color(double share) {
   if (share <= 0) return kHidden;
   return share >= 1 ? kVisible : mix(kHidden, kVisible, 0.25 + 0.5 * share);
 }
+
+Color tile_color(TileKind kind) {
+  return kind == TileKind::kSkip ? kSkip : kind == TileKind::kFull ? kFull : kPartial;
+}
+void draw_plan(Canvas& canvas, const MaskGrid& g, const Size& s);
 
 void draw(Canvas& canvas, const MaskGrid& g, const Size& s) {
   canvas.text(26, 32, g.title, 16, Anchor::kStart, kInk);
@@ -65,6 +70,7 @@ void draw(Canvas& canvas, const MaskGrid& g, const Size& s) {
     canvas.rect(s.left + s.side * (static_cast<double>(p) + 0.5) - dot / 2 - gap / 2,
                 y + (s.side - gap - dot) / 2, dot, dot, kOwn);
   }
+  draw_plan(canvas, g, s);
   canvas.frame(s.left, s.above, s.plot_w, s.plot_h, kFrame);
 
   const auto tick = [&](int64_t n, int64_t tile, const auto& mark) {
@@ -94,9 +100,47 @@ void draw(Canvas& canvas, const MaskGrid& g, const Size& s) {
   legend(kHidden, "hidden");
   if (own) legend(kOwn, "own position");
   if (empty) legend(kEmpty, "row sees no key");
+  if (!g.plan) return;
+  legend(kFull, "full tile");
+  legend(kPartial, "partial tile");
+  legend(kSkip, "skipped tile");
+}
+
+// Frames of the plan's tiles; a tile's colour is what splash does with it.
+void draw_plan(Canvas& canvas, const MaskGrid& g, const Size& s) {
+  const double x_scale = s.side / static_cast<double>(g.tile_k),
+               y_scale = s.side / static_cast<double>(g.tile_q);
+  for (int64_t i = 0; i < g.plan.row_tiles; ++i)
+    for (int64_t j = 0; j < g.plan.key_tiles; ++j) {
+      const double x = s.left + x_scale * static_cast<double>(j * g.plan.keys),
+                   y = s.above + y_scale * static_cast<double>(i * g.plan.rows);
+      const double w = std::min(s.plot_w + s.left - x, x_scale * static_cast<double>(g.plan.keys)),
+                   h = std::min(s.plot_h + s.above - y, y_scale * static_cast<double>(g.plan.rows));
+      const double line = std::clamp(std::min(w, h) / 12, 0.5, 2.0);
+      const Color color = tile_color(g.plan.at(i, j));
+      canvas.rect(x, y, w, line, color), canvas.rect(x, y + h - line, w, line, color);
+      canvas.rect(x, y, line, h, color), canvas.rect(x + w - line, y, line, h, color);
+    }
 }
 
 }  // namespace
+
+std::string plan_text(const MaskGrid& g) {
+  std::string text = g.title + "\n" + g.subtitle + "\n\n";
+  if (g.plan.key_tiles > 200)
+    return text + "(too many tiles for text; --svg or --png draws them)\n";
+  const size_t margin = std::max<size_t>(std::to_string(g.rows).size(), 2);
+  for (int64_t i = 0; i < g.plan.row_tiles; ++i) {
+    const std::string first = std::to_string(i * g.plan.rows);
+    text += std::string(margin - std::min(margin, first.size()), ' ') + first + " ";
+    for (int64_t j = 0; j < g.plan.key_tiles; ++j)
+      text += g.plan.at(i, j) == TileKind::kSkip   ? " ."
+              : g.plan.at(i, j) == TileKind::kFull ? " 1"
+                                                   : " +";
+    text += "\n";
+  }
+  return text;
+}
 
 std::string mask_svg(const MaskGrid& grid) {
   const Size s = size_of(grid);

@@ -87,7 +87,7 @@ class Run(Case):
         two = self.two_tokens()
         self.refused("run", "flash", two, "--weights", text="weights")
         self.refused("run", "nonsense", two, text="expected one of vanilla")
-        self.refused("run", "paged", two, text="not built yet")
+        self.refused("run", "paged", two, text="block_table is absent")
         self.refused("run", "flash", two, "--kernel", "flash/native/none", text="expected one of flash/native/")
         self.refused("run", "flash", two, "--device", "cuda", text="cuda")
         self.refused("run", "flash", two, "--device", "toaster", text="expected native, cuda")
