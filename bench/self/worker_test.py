@@ -18,6 +18,27 @@ LINES = [
     ({"cmd": "time", "calls": 1}, lambda a: len(a["secs"]) == 1),
     ({"cmd": "prep", "shape": [1, 8], "dtype": "fp32"}, lambda a: a["ok"] is False and "shape has 2 numbers" in a["error"]),
     ({"cmd": "prep", "shape": [1, 3, 2, 4, 4, 8, 8], "dtype": "fp32"}, lambda a: a["ok"] is False and "heads" in a["error"]),
+    (
+        {"cmd": "prep", "op": "paged", "shape": [2, 8, 2, 1, 33, 64, 64], "dtype": "bf16", "page_size": 8, "kv_dtype": "fp8_e4m3"},
+        lambda a: a["ok"] and a["kernel"].startswith("paged/native/"),
+    ),
+    ({"cmd": "time", "calls": 1}, lambda a: len(a["secs"]) == 1),
+    ({"cmd": "prep", "op": "decode", "shape": [2, 8, 2, 1, 33, 64, 64], "dtype": "fp32"}, lambda a: a["kernel"].startswith("decode/native/")),
+    (
+        {"cmd": "prep", "op": "splash", "shape": [1, 2, 2, 70, 70, 64, 64], "dtype": "fp32", "block_mask": 16},
+        lambda a: a["kernel"].startswith("splash/native/"),
+    ),
+    (
+        {"cmd": "prep", "shape": [1, 2, 2, 4, 4, 8, 8], "dtype": "fp32", "kv_dtype": "int8"},
+        lambda a: a["ok"] is False and "kv_dtype is given, expected it with paged or decode" in a["error"],
+    ),
+    (
+        {"cmd": "prep", "op": "paged", "shape": [1, 2, 2, 4, 4, 8, 8], "dtype": "fp32", "kv_dtype": "int4"},
+        lambda a: a["ok"] is False and "kv_dtype is 'int4'" in a["error"],
+    ),
+    ({"cmd": "prep", "op": "paged", "shape": [1, 2, 2, 4, 4, 8, 8], "dtype": "fp32", "page_size": 0}, lambda a: a["ok"] is False and "page_size is 0" in a["error"]),
+    ({"cmd": "prep", "shape": [1, 2, 2, 4, 4, 8, 8], "dtype": "int8"}, lambda a: a["ok"] is False and "dtype is 'int8'" in a["error"]),
+    ({"cmd": "prep", "op": "gdn", "shape": [1, 2, 2, 4, 4, 8, 8], "dtype": "fp32"}, lambda a: a["ok"] is False and "gdn" in a["error"]),
     ({"cmd": "dance"}, lambda a: a["ok"] is False and "'dance'" in a["error"]),
 ]
 

@@ -1,7 +1,9 @@
 // Times attend on behalf of another program (bench/peers.py), so that samples of several
 // implementations can alternate: one JSON object a line on stdin, one answer a line on stdout.
 //   {"cmd":"prep","shape":[batch,heads,kv_heads,seqlen_q,seqlen_k,head_dim,v_dim],"causal":0|1,
-//    "dtype":"fp32|bf16|fp16","threads":n,"copies":n}     optional: "op", "kernel", "heads_first"
+//    "dtype":"fp32|bf16|fp16","threads":n,"copies":n}     optional: "op", "kernel", "heads_first",
+//    "page_size" (paged, default 16), "kv_dtype":"fp8_e4m3|fp8_e5m2|int8|.." (paged, decode),
+//    "window":n (keys before the row's own), "block_mask":n (splash: n x n, a quarter is kept)
 //       -> {"ok":true,"kernel":..,"max_err":..,"allowed_err":..,"first_call_s":..}, after the call
 //          was found right by the float64 oracle, or {"ok":false,"error":".."}
 //   {"cmd":"time","calls":n} -> {"secs":[wall, per call],"cpu":[of the process, per call],
@@ -29,6 +31,47 @@ namespace {
 
 using nlohmann::json;
 
+DType dtype_of(const char* key, const std::string& word, bool cache) {
+  const std::pair<const char*, DType> kTypes[] = {
+      {"fp32", DType::kF32},        {"bf16", DType::kBF16},       {"fp16", DType::kF16},
+      {"fp8_e4m3", DType::kF8E4M3}, {"fp8_e5m2", DType::kF8E5M2}, {"int8", DType::kI8}};
+  for (const auto& [known, dtype] : kTypes)
+    if (word == known && (cache || size_bytes(dtype) > 1)) return dtype;
+  throw std::runtime_error(std::string(key) + " is '" + word + "', expected fp32, bf16 or fp16" +
+                           (cache ? ", fp8_e4m3, fp8_e5m2 or int8" : ""));
+}
+
+// The words of a case that belong to one operator.
+void set_family(testing::AttentionCase& c, OpId op, const json& words) {
+  if (op == OpId::kPaged) {
+    c.family = testing::Family::kPaged;
+    c.page_size = words.value("page_size", 16);
+    if (c.page_size < 1)
+      throw std::runtime_error("page_size is " + std::to_string(c.page_size) +
+                               ", expected 1 or more");
+    c.full_lengths = true;
+  }
+  if (op == OpId::kDecode) c.family = testing::Family::kDecode;
+  if (words.contains("kv_dtype")) {
+    if (c.family == testing::Family::kPlain)
+      throw std::runtime_error("kv_dtype is given, expected it with paged or decode");
+    c.k_cache = dtype_of("kv_dtype", words.at("kv_dtype"), true);
+    if (!c.v_in_k) c.v_cache = c.k_cache;
+    if (size_bytes(*c.k_cache) == 1) c.descale = testing::Descale::kHeads;
+  }
+  if (words.contains("block_mask")) {
+    if (op != OpId::kSplash)
+      throw std::runtime_error("block_mask is given, expected it with splash");
+    c.family = testing::Family::kSplash;
+    c.block_mask = testing::Spread::kRowsKeys;
+    c.block_mask_q = c.block_mask_k = words.at("block_mask");
+    if (c.block_mask_q < 1)
+      throw std::runtime_error("block_mask is " + std::to_string(c.block_mask_q) +
+                               ", expected 1 or more");
+    c.block_mask_quarters = 1;
+  }
+}
+
 testing::AttentionCase case_of(const json& words) {
   const std::vector<int64_t> shape = words.at("shape");
   if (shape.size() != 7)
@@ -43,11 +86,12 @@ testing::AttentionCase case_of(const json& words) {
   c.v_dim = shape[6];
   c.v_in_k = c.v_dim < c.head_dim && c.kv_heads == 1;
   c.causal = words.value("causal", 0) != 0;
-  const std::string dtype = words.at("dtype");
-  if (dtype != "fp32" && dtype != "bf16" && dtype != "fp16")
-    throw std::runtime_error("dtype is '" + dtype + "', expected fp32, bf16 or fp16");
-  c.dtype = dtype == "fp32" ? DType::kF32 : dtype == "bf16" ? DType::kBF16 : DType::kF16;
+  c.dtype = dtype_of("dtype", words.at("dtype"), false);
+  c.window_left = words.value("window", -1);
   if (words.value("heads_first", false)) c.strides = testing::Strides::kHeadsFirst;
+  const OpId op = op_from_name(words.value("op", "flash"));
+  if (op == OpId::kSdpa) c.diagonal = Diagonal::kBottomRight;
+  set_family(c, op, words);
   return c;
 }
 
