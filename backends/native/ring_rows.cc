@@ -131,7 +131,7 @@ class RingRows::Piece {
     cut(p.bias, s.b, rows, keys, group);
     if (p.alibi_slopes) {
       TensorView& t = p.alibi_slopes;
-      const int64_t step = t.step(-1);
+      const int64_t step = t.stride[t.rank == 2 ? 1 : 0];
       t.data = element(t, head_ * step + (t.rank == 2 ? s.b * t.stride[0] : 0));
       t.rank = 1;
       t.shape[0] = group;
