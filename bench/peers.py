@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 
-CASES = {  # batch, heads, kv_heads, seqlen_q, seqlen_k, head_dim, v_dim, causal (bottom right): tests/support/cases.cc
+CASES = {  # batch, heads, kv_heads, seqlen_q, seqlen_k, head_dim, v_dim, causal (bottom right): tests/support/bench_cases.cc
     "prefill512": (1, 32, 8, 512, 512, 128, 128, 1),
     "prefill2k": (1, 32, 8, 2048, 2048, 128, 128, 1),
     "prefill4k_mha64": (1, 16, 16, 4096, 4096, 64, 64, 1),
@@ -195,14 +195,17 @@ def share_of_peak(row, peaks):
 
 
 def table(result):
+    beside = f"attend {', '.join(result['attend'])} beside {result['torch']}" if result["rows"] else "attend"
     lines = [f"# {result['machine']}, {result['date']}", "",
-             f"attend {', '.join(result['attend'])} beside {result['torch']}; {result['cpu']}, {result['cpus']} CPUs, load {result['load'][0]} to {result['load'][1]}.",
+             f"{beside}; {result['cpu']}, {result['cpus']} CPUs, load {result['load'][0]} to {result['load'][1]}.",
              "GFLOP/s without masked work, best (median). Ratio: PyTorch's time over attend's, above 1 attend is faster; heads first:",
              "attend on PyTorch's memory order. Peak: the f32 FMA rate, or for bf16 the faster of that and the dot product's. How it was",
              "measured: `bench/peers.py --help` and bench/README.md.", ""]
     for threads, p in result["peaks"].items():
         lines.append(f"- {threads} thread(s): f32 FMA {p['f32_fma_gflops']:.0f} GFLOP/s, bf16 dot product {p['bf16_dot_gflops']:.0f} GFLOP/s, "
                      f"read {p['read_gbytes']:.1f} GB/s")
+    if not result["rows"]:
+        return "\n".join(lines + operators(result)) + "\n"
     lines += ["", "| case | dtype | threads | attend | of peak | PyTorch | ratio | heads first |", "|---|---|---|---|---|---|---|---|"]
     for r in result["rows"]:
         torch = [s for n, s in r["sides"].items() if n.startswith("torch")]
@@ -217,7 +220,15 @@ def table(result):
     ran = sorted({s["ran"] for r in result["rows"] for n, s in r["sides"].items() if n.startswith("attend")})
     lines += ["", "attend ran " + ", ".join(ran) + ".",
               "\\* some side never had the CPUs to itself in three samples: its figures say little of an idle machine."]
-    return "\n".join(lines + ["", result["note"]] if result.get("note") else lines) + "\n"
+    return "\n".join(lines + operators(result)) + "\n"
+
+
+def operators(result):
+    """The rows of collect.py and the note."""
+    import collect
+
+    lines = collect.table(result["operators"]) if result.get("operators") else []
+    return lines + ["", result["note"]] if result.get("note") else lines
 
 
 def stem(result, folder):
@@ -261,6 +272,8 @@ def main():
     if args.out and pathlib.Path(f"{stem(result, args.out)}.json").exists():
         old = json.loads(pathlib.Path(f"{stem(result, args.out)}.json").read_text())
         rows += old["rows"]
+        result["operators"] = old.get("operators", [])
+        result["note"] = args.note or old.get("note")
         result["load"] = [f(*result["load"], *old["load"]) for f in (min, max)]
         for threads, p in old["peaks"].items():
             keep_best(peaks, threads, p)
