@@ -5,6 +5,7 @@
 //   splash   keys of tiles that every row of theirs skips
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <set>
 
 #include "tests/reliability/guarded_calls.h"
@@ -65,31 +66,40 @@ std::set<std::vector<int64_t>> places(const AttentionArgs& args, const Keys& key
   return places;
 }
 
-// The same for all rows of a kernel's table, so it is worked out once a case.
-const std::set<std::vector<int64_t>>& live_places(const CaseTensors& t, const AttentionCase& c,
-                                                  OpId op) {
-  static AttentionCase of;
-  static OpId by = OpId::kCount;
-  static std::set<std::vector<int64_t>> found;
-  if (by != op || !(of == c)) found = places(t.args, visible_keys(t.args, t.params, op));
-  of = c;
-  by = op;
-  return found;
-}
+// k and v of a case with their dead rows closed; made once for all kernels of an operator.
+struct Closed {
+  AttentionCase of;
+  OpId op;
+  std::set<std::vector<int64_t>> seen;
+  GuardedRows k, v;
+
+  Closed(const AttentionCase& c, const CaseTensors& t, OpId by)
+      : of(c),
+        op(by),
+        seen(places(t.args, visible_keys(t.args, t.params, by))),
+        k(t.args.k, live()),
+        v(t.args.v, live()) {}
+
+ private:
+  GuardedRows::Live live() const {
+    return [this](const std::vector<int64_t>& at) { return seen.count(at) > 0; };
+  }
+};
 
 int64_t dead_rows = 0;
 
 void expect_unread(const AttentionKernel& row, const AttentionCase& c, const CaseTensors& t) {
   if (c.stores()) return;
-  const auto& seen = live_places(t, c, row.op);
-  const auto live = [&](const std::vector<int64_t>& at) { return seen.count(at) > 0; };
+  static std::optional<Closed> closed;
+  if (!closed || closed->op != row.op || !(closed->of == c)) {
+    closed.emplace(c, t, row.op);
+    dead_rows += closed->k.dead_rows();
+  }
   AttentionArgs apart = t.args;
-  const GuardedRows k(t.args.k, live), v(t.args.v, live);
   const GuardedRows out(t.args.out, [](const auto&) { return true; });
-  apart.k = k.view();
-  apart.v = v.view();
+  apart.k = closed->k.view();
+  apart.v = closed->v.view();
   apart.out = out.view();
-  dead_rows += k.dead_rows();
   run_row(row, t.args, t.params);
   run_row(row, apart, t.params);
   EXPECT_TRUE(out.equals(t.args.out)) << row.name << " " << name(c);
@@ -119,7 +129,7 @@ std::vector<AttentionCase> hiding_cases(OpId op) {
                              {rows, int64_t{300}},
                              {many, int64_t{290}},
                              {rows, int64_t{1100}}}) {
-    if (op == OpId::kSplash && q == 1) continue;
+    if (op == OpId::kSplash && (q == 1 || k > 1000)) continue;  // whose keys are not split
     const AttentionCase c = masked(op, q, k);
     add(c, [](AttentionCase& x) {
       x.window_left = 5;
