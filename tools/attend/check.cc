@@ -346,65 +346,21 @@ void Checker::print_as_json() const {
   print_json(json);
 }
 
-// Every row of each operator on the shared cases, a line for each.
-void check_all(const CheckFlags& flags, Shared& shared) {
-  if (device_from(flags.device).type != DeviceType::kNative)
-    throw Error(ErrorCode::kUnsupported,
-                "--device is " + to_string(device_from(flags.device)) +
-                    ", expected native without a call; give FILE or --q, --k, --v");
-  std::vector<OpId> ops;
-  for (const std::string& word : flags.ops) ops.push_back(op_from_name(word));
-  for (int op = 0; flags.ops.empty() && op < static_cast<int>(OpId::kCount); ++op)
-    ops.push_back(static_cast<OpId>(op));
-  Progress progress("attend check", 0, shared.progress);
-  RowCheck options;
-  options.tier = flags.tier == "full" ? testing::Tier::kFull : testing::Tier::kSmoke;
-  options.kernel = flags.kernel;
-  options.only = flags.only;
-  options.step = [&](const std::string& now) { progress.step(now); };
-  const std::vector<RowTally> rows = check_rows(ops, options);
-  int64_t ran = 0, failed = 0;
-  for (const RowTally& row : rows) ran += row.ran, failed += row.failed;
-  shared.exit_status = failed == 0 && ran > 0 ? 0 : 1;
-  if (shared.json) {
-    Json json = {{"tier", flags.tier}, {"ok", shared.exit_status == 0}, {"rows", Json::array()}};
-    for (const RowTally& row : rows) {
-      Json item = {{"kernel", row.kernel},     {"ran", row.ran},
-                   {"failed", row.failed},     {"refused", row.refused},
-                   {"worst_share", row.worst}, {"worst_case", row.worst_case},
-                   {"failures", row.failures}};
-      if (!row.unavailable.empty()) item["unavailable"] = row.unavailable;
-      json["rows"].push_back(item);
-    }
-    return print_json(json);
-  }
-  std::puts(
-      "Every row of each operator on the cases of the tests, against the float64 oracles. Worst: "
-      "the "
-      "largest share\nof what the rule allows; refused: cases that another row of the operator "
-      "takes.\n");
-  Table table({"kernel", ">cases", ">failed", ">refused", ">worst", "on"});
-  for (const RowTally& row : rows) {
-    if (!row.unavailable.empty()) {
-      table.row({row.kernel, "not here: " + one_line(row.unavailable)});
-      continue;
-    }
-    const bool none = row.ran == 0;
-    table.row({row.kernel, std::to_string(row.ran), std::to_string(row.failed),
-               std::to_string(row.refused), none ? "-" : number(100 * row.worst) + " %",
-               none ? "" : row.worst_case});
-  }
-  std::fputs(table.text().c_str(), stdout);
-  std::puts("");
-  for (const RowTally& row : rows)
-    for (const std::string& line : row.failures) std::printf("FAILED %s\n", one_line(line).c_str());
-  std::printf("%lld checked, %lld failed\n", static_cast<long long>(ran),
-              static_cast<long long>(failed));
-  if (ran == 0) std::puts("No kernel took a case.");
-}
-
 void check(const CheckFlags& flags, Shared& shared) {
-  if (!flags.has_call()) return check_all(flags, shared);
+  if (!flags.has_call()) {
+    if (const Device device = device_from(flags.device); device.type != DeviceType::kNative)
+      throw Error(ErrorCode::kUnsupported,
+                  "--device is " + to_string(device) +
+                      ", expected native without a call; give FILE or --q, --k, --v");
+    RowCheck options;
+    options.tier = flags.tier == "full" ? testing::Tier::kFull : testing::Tier::kSmoke;
+    options.kernel = flags.kernel;
+    options.only = flags.only;
+    return check_all(flags.ops, options, shared);
+  }
+  if (!flags.only.empty())
+    throw Error(ErrorCode::kInvalidArgument,
+                "--case is given, expected it without a call, whose cases it chooses from");
   Checker checker(flags, shared);
   std::vector<std::string> inputs = {flags.call.prefix.value_or("")};
   if (!flags.call.input.empty() && !flags.call.prefix) {

@@ -35,6 +35,10 @@ struct RowCheck {
 // The rows of each operator in the order in which they are asked.
 std::vector<RowTally> check_rows(const std::vector<OpId>& ops, const RowCheck& options);
 
+// `attend check` without a call. ops empty = all.
+struct Shared;
+void check_all(const std::vector<std::string>& ops, RowCheck options, Shared& shared);
+
 // Of one operator whose arguments are its own: check_parts.cc. `tallies` are its rows.
 void check_gdn(std::vector<RowTally>& tallies, const RowCheck& options);
 void check_merge(std::vector<RowTally>& tallies, const RowCheck& options);

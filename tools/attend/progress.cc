@@ -40,9 +40,10 @@ void Progress::tick() {
 
 void Progress::show() {
   const std::chrono::duration<double> since = std::chrono::steady_clock::now() - begin_;
-  std::fprintf(stderr, "%s%s: %lld of %lld, %.0f s, %s%s", terminal_ ? "\r\033[K" : "",
-               what_.c_str(), static_cast<long long>(done_), static_cast<long long>(steps_),
-               since.count(), printable(now_).c_str(), terminal_ ? "" : "\n");
+  const std::string of = steps_ > 0 ? " of " + std::to_string(steps_) : "";
+  std::fprintf(stderr, "%s%s: %lld%s, %.0f s, %s%s", terminal_ ? "\r\033[K" : "", what_.c_str(),
+               static_cast<long long>(done_), of.c_str(), since.count(), printable(now_).c_str(),
+               terminal_ ? "" : "\n");
   std::fflush(stderr);
   shown_ = terminal_;
 }

@@ -13,7 +13,7 @@ namespace attend::cli {
 // otherwise.
 class Progress {
  public:
-  Progress(std::string what, int64_t steps, bool always);
+  Progress(std::string what, int64_t steps, bool always);  // 0 steps: not known beforehand
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

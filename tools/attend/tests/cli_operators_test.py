@@ -255,6 +255,7 @@ class CheckRows(Case):
         self.refused("check", "--op", "nonsense", text="expected one of vanilla")
         self.refused("check", "--tier", "tiny", text="--tier")
         self.refused("check", "--causal", text="q is absent")
+        self.refused("check", self.two_tokens(), "--case", "tiny", text="--case is given, expected it without a call")
 
 
 class Bench(Case):
