@@ -93,7 +93,9 @@ struct MergeParams {};
 
 // Joins two partial results over disjoint keys (split keys, ring steps, shared prefixes).
 //   shapes   out_*: [batch, seqlen_q, heads, dim] or [total_q, heads, dim]; lse_*: as attention's
+//   dtypes   out_*: f32, f16 or bf16, each its own; lse_*: f32
 //   bases    lse is a natural logarithm; -inf marks an empty part, which contributes nothing
+//   memory   out may be exactly out_a or out_b, and lse be lse_a or lse_b; else nothing overlaps
 struct MergeArgs {
   TensorView out_a, lse_a, out_b, lse_b;
   TensorView out, lse;
