@@ -110,7 +110,7 @@ class Readme(unittest.TestCase):
         line = re.search(r"^apt-get install (.*)$", text("README.md"), flags=re.MULTILINE)[1].split()
         setup = text("tools/setup")
         for package in line:
-            self.assertRegex(setup, rf"[( ]{re.escape(package)}[ )]")
+            self.assertRegex(setup, rf"[( ]{re.escape(package)}[ )\n]")
 
     def test_variables_are_those_of_the_code(self):
         read = re.compile(r'(?:getenv|environment_variable)\(\s*"(ATTEND_\w+)"')
