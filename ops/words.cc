@@ -151,7 +151,7 @@ template <>
 std::span<const Word<AttentionArgs, AttentionParams>> words() {
   using Args = AttentionArgs;
   using Params = AttentionParams;
-  static const Word<Args, Params> kWords[] = {
+  static const Word<Args, Params> table[] = {
       ATTEND_WORD("q", a.q),
       ATTEND_WORD("k", a.k),
       ATTEND_WORD("v", a.v),
@@ -209,14 +209,14 @@ std::span<const Word<AttentionArgs, AttentionParams>> words() {
       ATTEND_WORD("ring_transport", p.ring_transport),
       ATTEND_WORD("ring_placement", p.ring_placement),
   };
-  return kWords;
+  return table;
 }
 
 template <>
 std::span<const Word<GdnArgs, GdnParams>> words() {
   using Args = GdnArgs;
   using Params = GdnParams;
-  static const Word<Args, Params> kWords[] = {
+  static const Word<Args, Params> table[] = {
       ATTEND_WORD("q", a.q),
       ATTEND_WORD("k", a.k),
       ATTEND_WORD("v", a.v),
@@ -248,18 +248,18 @@ std::span<const Word<GdnArgs, GdnParams>> words() {
       ATTEND_WORD("k_heads", p.k_heads),
       ATTEND_WORD("v_heads", p.v_heads),
   };
-  return kWords;
+  return table;
 }
 
 template <>
 std::span<const Word<MergeArgs, MergeParams>> words() {
   using Args = MergeArgs;
   using Params = MergeParams;
-  static const Word<Args, Params> kWords[] = {
+  static const Word<Args, Params> table[] = {
       ATTEND_WORD("out_a", a.out_a), ATTEND_WORD("lse_a", a.lse_a), ATTEND_WORD("out_b", a.out_b),
       ATTEND_WORD("lse_b", a.lse_b), ATTEND_OUTPUT("out", a.out),   ATTEND_OUTPUT("lse", a.lse),
   };
-  return kWords;
+  return table;
 }
 
 }  // namespace attend

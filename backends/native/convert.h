@@ -73,16 +73,16 @@ uint8_t encode_f8(double x) {
   const uint64_t u = std::bit_cast<uint64_t>(x), magnitude = u & 0x7fffffffffffffffu;
   const auto sign = static_cast<uint8_t>(u >> 63 << 7);
   if (magnitude > 0x7ff0000000000000u) return static_cast<uint8_t>(sign | 0x7fu);
-  constexpr int drop = 52 - mantissa;
+  constexpr int kDrop = 52 - mantissa;
   if (magnitude < static_cast<uint64_t>(1024 - bias) << 52) {
     // Subnormal: a sum whose last place is the smallest step lets the FPU round there.
-    constexpr double steps = static_cast<double>(uint64_t{1} << (53 - bias - mantissa));
-    const double sum = std::bit_cast<double>(magnitude) + steps;
+    constexpr double kSteps = static_cast<double>(uint64_t{1} << (53 - bias - mantissa));
+    const double sum = std::bit_cast<double>(magnitude) + kSteps;
     return static_cast<uint8_t>(sign | (std::bit_cast<uint64_t>(sum) & 0xffu));
   }
   const uint64_t rounded =
-      magnitude + ((uint64_t{1} << (drop - 1)) - 1) + ((magnitude >> drop) & 1u);
-  const uint64_t code = (rounded >> drop) - (static_cast<uint64_t>(1023 - bias) << mantissa);
+      magnitude + ((uint64_t{1} << (kDrop - 1)) - 1) + ((magnitude >> kDrop) & 1u);
+  const uint64_t code = (rounded >> kDrop) - (static_cast<uint64_t>(1023 - bias) << mantissa);
   return static_cast<uint8_t>(sign | (code > largest ? largest : code));
 }
 

@@ -27,6 +27,8 @@
  * Not here  ring_transport, whose ranks need more than one object: attend/ring.h, C++ alone so far.
  *           "ring" runs as a scan in one process without it. */
 
+/* The forms and names are those of C. NOLINTBEGIN(modernize-*,readability-identifier-naming) */
+
 #include <stdint.h>
 
 #include "attend/export.h"
@@ -259,6 +261,8 @@ ATTEND_API attend_error_code attend_load_backend(const char* path);
 ATTEND_API int32_t attend_num_threads(void);
 ATTEND_API attend_error_code attend_set_num_threads(int32_t count); /* 1 or more */
 ATTEND_API const char* attend_native_isa(void); /* "avx512_bf16"; stays for ever */
+
+/* NOLINTEND(modernize-*,readability-identifier-naming) */
 
 #ifdef __cplusplus
 } /* extern "C" */
