@@ -1,9 +1,11 @@
-# attend_add_test(<name> <sources>... [LIBRARIES <targets>...] [TIMEOUT <seconds>])
+# attend_add_test(<name> <sources>... [THREADS] [LIBRARIES <targets>...] [TIMEOUT <seconds>])
 # A GoogleTest program and one ctest entry of the same name, labelled with its folder: starting a process for each
 # of some thousand cases would take longer than the cases. Run one case by build/<preset>/tests/bin/<name>
-# --gtest_filter=...
+# --gtest_filter=... THREADS marks what several threads run, for the thread sanitizer: label threads, target
+# attend_threads.
+add_custom_target(attend_threads)
 function(attend_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "THREADS" "TIMEOUT" "LIBRARIES")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
@@ -14,5 +16,10 @@ function(attend_add_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/bin)
   get_filename_component(room ${CMAKE_CURRENT_SOURCE_DIR} NAME)
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
-  set_tests_properties(${name} PROPERTIES LABELS ${room} TIMEOUT ${arg_TIMEOUT})
+  set(labels ${room})
+  if(arg_THREADS)
+    list(APPEND labels threads)
+    add_dependencies(attend_threads ${name})
+  endif()
+  set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${arg_TIMEOUT})
 endfunction()
