@@ -24,42 +24,35 @@ inline constexpr int kKeyStep = 2 * kLanes;  // keys, or value dims, of one pack
 
 // ---- values in and out of memory
 
-typedef uint8_t Bytes __attribute__((vector_size(kLanes)));
-typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
-
-// Both kinds of f8 are f16 with bits left out: e5m2 is its upper byte, e4m3 counts exponents from 8
-// less and has NaN (all ones) but no infinity.
+// f8 with its exponent as f32 counts it. A subnormal arises as 1 + x at the smallest exponent and is
+// set right, so that no f32 subnormal is met, which a program that flushes them would lose. e4m3 has
+// NaN (all ones) but no infinity.
 inline VF load_f8(const void* p, bool e5m2) {
-  Bytes b;
-  __builtin_memcpy(&b, p, sizeof b);
-  const Halves h = __builtin_convertvector(b, Halves);
-  const Halves f16 = e5m2 ? h << 8 : (h & 0x80) << 8 | (h & 0x7f) << 7;
-  const VF value = load_f16(&f16);
-  if (e5m2) return value;
-  return (__builtin_convertvector(b, VI) & 0x7f) == 0x7f ? splat(__builtin_nanf(""))
-                                                         : value * 256.0f;
-}
-
-inline VF load_i8(const void* p) {
-  typedef int8_t Chars __attribute__((vector_size(kLanes)));
-  Chars c;
-  __builtin_memcpy(&c, p, sizeof c);
-  return __builtin_convertvector(__builtin_convertvector(c, VI), VF);
+  const VI x = load_u8(p), size = x & 0x7f;
+  const float least = e5m2 ? 0x1p-15f : 0x1p-7f;
+  const VF normal = from_bits(e5m2 ? (size << 21) + (112 << 23) : (size << 20) + (120 << 23));
+  VF value = size < (e5m2 ? 4 : 8) ? (normal - least) * 2.0f : normal;
+  if (e5m2)
+    value = size >= 0x7c ? from_bits(size << 21 | 0x7f800000) : value;
+  else
+    value = size == 0x7f ? splat(__builtin_nanf("")) : value;
+  return from_bits(bits(value) | (x & 0x80) << 24);
 }
 
 inline VF load_elem(const void* p, Elem elem) {
-  if (elem == Elem::kF32) return load(static_cast<const float*>(p));
-  if (elem == Elem::kF16) return load_f16(p);
-  if (elem == Elem::kI8) return load_i8(p);
-  if (elem != Elem::kBF16) return load_f8(p, elem == Elem::kF8E5M2);
-  Halves h;
-  __builtin_memcpy(&h, p, sizeof h);
-  return from_bits(__builtin_convertvector(h, VI) << 16);
+  switch (elem) {
+    case Elem::kF32: return load(static_cast<const float*>(p));
+    case Elem::kF16: return load_f16(p);
+    case Elem::kBF16: return from_bits(load_u16(p) << 16);
+    case Elem::kI8: return to_float(load_i8(p));
+    default: return load_f8(p, elem == Elem::kF8E5M2);
+  }
 }
 
 inline void store_elem(void* p, VF v, Elem elem) {
   if (elem == Elem::kF32) return store(static_cast<float*>(p), v);
   if (elem == Elem::kF16) return store_f16(p, v);
+  typedef uint16_t Halves __attribute__((vector_size(kLanes * 2)));
   const VI u = bits(v);
   const VI rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
   const VI value = v == v ? rounded : (u >> 16) | 0x40;
@@ -301,9 +294,7 @@ inline VF modify(const Tile& t, const TileRow& row, VF s, int32_t key) {
   // A bias of -inf is a mask: it selects, so that a NaN in K stays behind it.
   if (row.bias != nullptr) visible &= load(row.bias + key) != -kInfinity;
   if (row.keep != nullptr) {
-    Bytes keep;
-    __builtin_memcpy(&keep, row.keep + key, sizeof keep);
-    visible &= __builtin_convertvector(keep, VI) != 0;
+    visible &= load_u8(row.keep + key) != 0;
   }
   s = visible ? s : splat(-kInfinity);
   if (row.seen != nullptr) {

@@ -20,6 +20,19 @@ inline float sum_of(VF v) {
   m = _mm_add_ps(m, _mm_movehl_ps(m, m));
   return _mm_cvtss_f32(_mm_add_ss(m, _mm_movehdup_ps(m)));
 }
+// kLanes small integers, widened.
+inline VI load_u8(const void* p) {
+  return reinterpret_cast<VI>(
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+}
+inline VI load_i8(const void* p) {
+  return reinterpret_cast<VI>(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+}
+inline VI load_u16(const void* p) {
+  return reinterpret_cast<VI>(
+      _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
+}
 inline VF load_f16(const void* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
 }

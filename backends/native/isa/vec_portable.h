@@ -20,6 +20,17 @@ inline float max_of(VF v) {
 }
 inline float sum_of(VF v) { return (v[0] + v[1]) + (v[2] + v[3]); }
 
+// kLanes small integers, widened.
+template <class T>
+inline VI load_integers(const void* p) {
+  T x[kLanes];
+  __builtin_memcpy(x, p, sizeof x);
+  return VI{x[0], x[1], x[2], x[3]};
+}
+inline VI load_u8(const void* p) { return load_integers<uint8_t>(p); }
+inline VI load_i8(const void* p) { return load_integers<int8_t>(p); }
+inline VI load_u16(const void* p) { return load_integers<uint16_t>(p); }
+
 inline VF load_f16(const void* p) {
   uint16_t x[kLanes];
   __builtin_memcpy(x, p, sizeof x);
