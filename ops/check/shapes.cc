@@ -80,6 +80,8 @@ void check_shapes(const char* where, const AttentionArgs& a, const AttentionPara
 
   const CallShape s = call_shape(a);
   const int64_t total_q = s.ragged ? a.q.dim(0) : a.q.dim(1);
+  c.index("seqused_q", a.seq.seqused_q, s.batch, "batch");  // before lengths are read
+  c.index("seqused_k", a.seq.seqused_k, s.batch, "batch");
   const MaxLengths longest = max_lengths(a);
   if (a.lse) {
     c.dtype("lse", a.lse, {DType::kF32});
@@ -89,8 +91,6 @@ void check_shapes(const char* where, const AttentionArgs& a, const AttentionPara
     c.dim("lse", a.lse, -2, s.heads, "heads of q");
     c.dim("lse", a.lse, -1, total_q, s.ragged ? "total_q of q" : "seqlen_q of q");
   }
-  c.index("seqused_q", a.seq.seqused_q, s.batch, "batch");
-  c.index("seqused_k", a.seq.seqused_k, s.batch, "batch");
 
   const MaskSpec& m = p.mask;
   c.index("q_start", m.q_start, s.batch, "batch");
