@@ -25,9 +25,8 @@ def rows_of(path):
             failed.append(f"{b['name']}: {b['error_message']}")
             continue
         name, _, threads = b["name"].rpartition("/threads:")
-        kernel, _, case = name.rpartition("/") if "/chunk" not in name else name.rpartition("/")[0].rpartition("/")
-        if "/chunk" in name:
-            case += "/" + name.rpartition("/")[2]
+        *kernel, case = name.split("/", 3)  # operator/backend/implementation
+        kernel = "/".join(kernel)
         keys = ("best_us", "median_us", "FLOP/s", "FLOP/s_median", "bytes/s", "bytes/s_median", "of_fma_peak", "of_read_peak")
         rows.append({"kernel": kernel, "case": case, "threads": int(threads), **{k: b[k] for k in keys if k in b}})
     return rows, failed
