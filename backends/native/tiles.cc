@@ -250,6 +250,10 @@ Status tiles_take(const TileOps& ops, const AttentionArgs& a) {
   if (a.q.dtype != DType::kBF16)
     return {ErrorCode::kUnsupported, "q dtype is not bf16, which this kernel's dot products take",
             0};
+  // Weights are rounded to bf16 and their sum is not: an output in f32 would show it.
+  if (a.out.dtype != DType::kBF16)
+    return {ErrorCode::kUnsupported,
+            "out dtype is f32, expected bf16, to which weights are rounded", 0};
   if (a.k.dtype != DType::kBF16 || a.v.dtype != DType::kBF16)
     return {ErrorCode::kUnsupported,
             "k and v are a cache of another dtype than bf16, which this kernel's dot products take",
