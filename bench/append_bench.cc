@@ -122,22 +122,15 @@ bool takes(const AttentionKernel& row, const AppendCase& c) {
 }
 
 void register_append() {
-  const int all = num_threads();
   static const std::vector<AppendCase> cases = append_cases();
-  for (const AppendCase& c : cases) {
+  for (const AppendCase& c : cases)
     for (const AttentionKernel& row :
-         Registry::global().attention_kernels(OpId::kAppend, DeviceType::kNative)) {
-      if (!row.available(Device{}) || !takes(row, c)) continue;
-      for (int threads : {1, all}) {
-        const std::string name =
-            std::string(row.name) + "/" + c.name() + "/threads:" + std::to_string(threads);
-        benchmark::RegisterBenchmark(name.c_str(), [=, &row, &c](benchmark::State& state) {
-          run_case(state, row, c, threads);
-        })->Unit(benchmark::kMicrosecond);
-        if (all == 1) break;
-      }
-    }
-  }
+         Registry::global().attention_kernels(OpId::kAppend, DeviceType::kNative))
+      if (row.available(Device{}) && takes(row, c))
+        add_at_threads(std::string(row.name) + "/" + c.name(),
+                       [&row, &c](benchmark::State& state, const std::string&, int threads) {
+                         run_case(state, row, c, threads);
+                       });
 }
 
 }  // namespace

@@ -121,19 +121,13 @@ void run_case(benchmark::State& state, const MergeKernel& row, const MergeCase& 
 }
 
 void register_merge() {
-  const int all = num_threads();
   for (const MergeCase& c : merge_cases())
-    for (const MergeKernel& row : Registry::global().merge_kernels(DeviceType::kNative)) {
-      if (!row.available(Device{})) continue;
-      for (int threads : {1, all}) {
-        const std::string name =
-            std::string(row.name) + "/" + c.name() + "/threads:" + std::to_string(threads);
-        benchmark::RegisterBenchmark(name.c_str(), [=, &row, &c](benchmark::State& state) {
-          run_case(state, row, c, threads);
-        })->Unit(benchmark::kMicrosecond);
-        if (all == 1) break;
-      }
-    }
+    for (const MergeKernel& row : Registry::global().merge_kernels(DeviceType::kNative))
+      if (row.available(Device{}))
+        add_at_threads(std::string(row.name) + "/" + c.name(),
+                       [&row, &c](benchmark::State& state, const std::string&, int threads) {
+                         run_case(state, row, c, threads);
+                       });
 }
 
 }  // namespace

@@ -118,19 +118,14 @@ const std::vector<AttentionCase>& cases_of(OpId op) {
 }  // namespace
 
 void register_operator(OpId op) {
-  const int all = num_threads();
   for (const AttentionCase& c : cases_of(op)) {
     for (const AttentionKernel& row :
          Registry::global().attention_kernels(op, DeviceType::kNative)) {
       if (!row.available(Device{}) || !takes(op, row, c)) continue;
-      for (int threads : {1, all}) {
-        const std::string name =
-            std::string(row.name) + "/" + testing::name(c) + "/threads:" + std::to_string(threads);
-        benchmark::RegisterBenchmark(name.c_str(), [=, &row, &c](benchmark::State& state) {
-          run_case(state, name, op, row, c, threads);
-        })->Unit(benchmark::kMicrosecond);
-        if (all == 1) break;
-      }
+      add_at_threads(std::string(row.name) + "/" + testing::name(c),
+                     [=, &row, &c](benchmark::State& state, const std::string& name, int threads) {
+                       run_case(state, name, op, row, c, threads);
+                     });
     }
   }
 }
