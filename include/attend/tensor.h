@@ -57,10 +57,15 @@ struct TensorView {
   DType dtype = DType::kF32;
   Device device{};
 
-  explicit operator bool() const noexcept { return rank > 0 || data != nullptr; }
-  int64_t dim(int i) const noexcept { return shape[static_cast<size_t>(i < 0 ? rank + i : i)]; }
-  int64_t step(int i) const noexcept { return stride[static_cast<size_t>(i < 0 ? rank + i : i)]; }
-  int64_t num_elements() const noexcept {
+  // constexpr, so that device code may call them, too.
+  explicit constexpr operator bool() const noexcept { return rank > 0 || data != nullptr; }
+  constexpr int64_t dim(int i) const noexcept {
+    return shape[static_cast<size_t>(i < 0 ? rank + i : i)];
+  }
+  constexpr int64_t step(int i) const noexcept {
+    return stride[static_cast<size_t>(i < 0 ? rank + i : i)];
+  }
+  constexpr int64_t num_elements() const noexcept {
     int64_t n = 1;
     for (int i = 0; i < rank; ++i) n *= shape[static_cast<size_t>(i)];
     return n;

@@ -11,12 +11,12 @@
 // native kernel shares. Arguments have passed the operator's checks, so that nothing here can fail.
 namespace attend {
 
-inline std::byte* element(const TensorView& t, int64_t offset) {
+ATTEND_HD std::byte* element(const TensorView& t, int64_t offset) {
   return static_cast<std::byte*>(t.data) + offset * size_bytes(t.dtype);
 }
 
 // Whether `part` is the first elements of the rows of `whole`, as MLA's values are of its keys.
-inline bool is_prefix(const TensorView& part, const TensorView& whole) {
+ATTEND_HD bool is_prefix(const TensorView& part, const TensorView& whole) {
   if (part.data != whole.data || part.rank != whole.rank || part.dtype != whole.dtype) return false;
   for (int i = 0; i < part.rank; ++i)
     if (part.step(i) != whole.step(i) ||
@@ -32,7 +32,7 @@ struct RowsView {
   int64_t row = 0, head = 0, dim = 0;
   DType dtype = DType::kF32;
 
-  std::byte* at(int64_t i, int64_t h) const {
+  ATTEND_HD std::byte* at(int64_t i, int64_t h) const {
     return base + (i * row + h * head) * size_bytes(dtype);
   }
 };
@@ -44,15 +44,21 @@ struct BroadcastView {
   int64_t b = 0, h = 0, i = 0, j = 0;
   DType dtype = DType::kBool;
 
-  explicit BroadcastView(const TensorView& t)
-      : base(static_cast<const std::byte*>(t.data)), dtype(t.dtype) {
-    int64_t* const steps[4] = {&b, &h, &i, &j};
-    for (int r = 0; r < t.rank; ++r)
-      if (t.dim(-1 - r) != 1) *steps[3 - r] = t.step(-1 - r);
-  }
-  explicit operator bool() const { return base != nullptr; }
-  const std::byte* at(int64_t batch, int64_t head, int64_t row) const {
+  ATTEND_HD explicit BroadcastView(const TensorView& t)
+      : base(static_cast<const std::byte*>(t.data)),
+        b(step(t, 4)),
+        h(step(t, 3)),
+        i(step(t, 2)),
+        j(step(t, 1)),
+        dtype(t.dtype) {}
+  ATTEND_HD explicit operator bool() const { return base != nullptr; }
+  ATTEND_HD const std::byte* at(int64_t batch, int64_t head, int64_t row) const {
     return base + (batch * b + head * h + row * i) * size_bytes(dtype);
+  }
+
+ private:
+  ATTEND_HD static int64_t step(const TensorView& t, int from_right) {
+    return t.rank < from_right || t.dim(-from_right) == 1 ? 0 : t.step(-from_right);
   }
 };
 
@@ -60,10 +66,10 @@ struct BroadcastView {
 struct CallShape {
   bool ragged = false;
   int64_t batch = 0, heads = 0, kv_heads = 0, head_dim = 0, v_dim = 0;
-  int64_t group() const { return kv_heads == 0 ? 1 : heads / kv_heads; }
+  ATTEND_HD int64_t group() const { return kv_heads == 0 ? 1 : heads / kv_heads; }
 };
 
-inline CallShape call_shape(const AttentionArgs& a) {
+ATTEND_HD CallShape call_shape(const AttentionArgs& a) {
   CallShape s;
   s.ragged = static_cast<bool>(a.seq.cu_seqlens_q);
   s.batch = s.ragged ? a.seq.cu_seqlens_q.dim(0) - 1 : a.q.dim(0);
@@ -83,7 +89,7 @@ struct Sequence {
   RowMask mask;
 };
 
-inline void place_keys(const AttentionArgs& a, Sequence& s) {
+ATTEND_HD void place_keys(const AttentionArgs& a, Sequence& s) {
   if (is_paged(a)) {
     const PagedKeys keys = paged_keys(a, s.b);
     s.k_len = keys.total();
@@ -102,7 +108,7 @@ inline void place_keys(const AttentionArgs& a, Sequence& s) {
   s.k_cached = s.k_len;
 }
 
-inline Sequence sequence(const AttentionArgs& a, const AttentionParams& p, int64_t b) {
+ATTEND_HD Sequence sequence(const AttentionArgs& a, const AttentionParams& p, int64_t b) {
   Sequence s;
   s.b = b;
   if (a.seq.cu_seqlens_q) s.q_first = index_at(a.seq.cu_seqlens_q, b);
@@ -129,20 +135,20 @@ inline Sequence sequence(const AttentionArgs& a, const AttentionParams& p, int64
 }
 
 // Rows of sequence s in q, k, v or out; first is s.q_first or s.k_first.
-inline RowsView rows_of(const TensorView& t, int64_t b, int64_t first) {
+ATTEND_HD RowsView rows_of(const TensorView& t, int64_t b, int64_t first) {
   if (t.rank == 3)
     return {element(t, first * t.stride[0]), t.stride[0], t.stride[1], t.stride[2], t.dtype};
   return {element(t, b * t.stride[0]), t.stride[1], t.stride[2], t.stride[3], t.dtype};
 }
 
 // lse of sequence s: [batch, heads, seqlen_q] or [heads, total_q], read as rows of one element.
-inline RowsView lse_rows_of(const TensorView& t, int64_t b, int64_t first) {
+ATTEND_HD RowsView lse_rows_of(const TensorView& t, int64_t b, int64_t first) {
   if (t.rank == 2) return {element(t, first * t.stride[1]), t.stride[1], t.stride[0], 0, t.dtype};
   return {element(t, b * t.stride[0]), t.stride[2], t.stride[1], 0, t.dtype};
 }
 
 // Segment ids of sequence s: [batch, seqlen] or [total], read from `first` on.
-inline TensorView ids_of(const TensorView& t, int64_t b, int64_t first) {
+ATTEND_HD TensorView ids_of(const TensorView& t, int64_t b, int64_t first) {
   TensorView ids = t;
   ids.data = element(t, t.rank == 2 ? b * t.stride[0] : first * t.stride[0]);
   if (t.rank == 2) ids.stride[0] = t.stride[1];
@@ -150,14 +156,14 @@ inline TensorView ids_of(const TensorView& t, int64_t b, int64_t first) {
   return ids;
 }
 
-inline float alibi_slope(const TensorView& t, int64_t b, int64_t h) {
+ATTEND_HD float alibi_slope(const TensorView& t, int64_t b, int64_t h) {
   if (!t) return 0.0f;
   return static_cast<const float*>(
       t.data)[t.rank == 1 ? h * t.stride[0] : b * t.stride[0] + h * t.stride[1]];
 }
 
-inline int64_t sink_count(const TensorView& t) { return !t ? 0 : t.rank == 1 ? 1 : t.dim(1); }
-inline float sink_logit(const TensorView& t, int64_t h, int64_t n) {
+ATTEND_HD int64_t sink_count(const TensorView& t) { return !t ? 0 : t.rank == 1 ? 1 : t.dim(1); }
+ATTEND_HD float sink_logit(const TensorView& t, int64_t h, int64_t n) {
   return static_cast<const float*>(t.data)[h * t.stride[0] + (t.rank == 1 ? 0 : n * t.stride[1])];
 }
 

@@ -7,17 +7,17 @@
 // Where the keys of a paged call are: in the pages that a table names, then in the call's own rows.
 namespace attend {
 
-inline bool is_paged(const AttentionArgs& a) { return a.seq.block_table || a.seq.kv_indptr; }
+ATTEND_HD bool is_paged(const AttentionArgs& a) { return a.seq.block_table || a.seq.kv_indptr; }
 
 // The pages of one sequence, in the order of its keys.
 struct PageTable {
   TensorView ids;     // rank 1
   int64_t count = 0;  // entries; of a block_table not all of them are live
 
-  int64_t page(int64_t n) const { return index_at(ids, n); }
+  ATTEND_HD int64_t page(int64_t n) const { return index_at(ids, n); }
 };
 
-inline PageTable page_table(const AttentionArgs& a, int64_t b) {
+ATTEND_HD PageTable page_table(const AttentionArgs& a, int64_t b) {
   const SeqLayout& s = a.seq;
   PageTable table{s.block_table ? s.block_table : s.kv_indices, 0};
   int64_t first = 0;
@@ -35,7 +35,7 @@ inline PageTable page_table(const AttentionArgs& a, int64_t b) {
 }
 
 // Keys that a sequence's table has room for; in CSR form, that it holds.
-inline int64_t table_keys(const AttentionArgs& a, int64_t b) {
+ATTEND_HD int64_t table_keys(const AttentionArgs& a, int64_t b) {
   const SeqLayout& s = a.seq;
   const int64_t page_size = a.k.dim(1);
   if (s.block_table) return s.block_table.dim(1) * page_size;
@@ -47,28 +47,28 @@ inline int64_t table_keys(const AttentionArgs& a, int64_t b) {
 }
 
 // Rows of q in use.
-inline int64_t query_rows(const AttentionArgs& a, int64_t b) {
+ATTEND_HD int64_t query_rows(const AttentionArgs& a, int64_t b) {
   const SeqLayout& s = a.seq;
   if (s.seqused_q) return index_at(s.seqused_q, b);
   return s.cu_seqlens_q ? length_at(s.cu_seqlens_q, b) : a.q.dim(1);
 }
 
 // Of a sequence's own rows in k_new, v_new and slot_mapping, counted in tokens.
-inline int64_t first_new_row(const AttentionArgs& a, int64_t b) {
+ATTEND_HD int64_t first_new_row(const AttentionArgs& a, int64_t b) {
   return a.seq.cu_seqlens_q ? index_at(a.seq.cu_seqlens_q, b) : b * a.q.dim(1);
 }
 
 // Keys of one sequence: those in the pages, then its own rows.
 struct PagedKeys {
   int64_t cached = 0, own = 0;
-  int64_t total() const { return sum(cached, own); }
+  ATTEND_HD int64_t total() const { return sum(cached, own); }
   // Asked before contents are checked, too: whatever stands there must not overflow.
-  static int64_t sum(int64_t a, int64_t b) {
+  ATTEND_HD static int64_t sum(int64_t a, int64_t b) {
     return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
   }
 };
 
-inline PagedKeys paged_keys(const AttentionArgs& a, int64_t b) {
+ATTEND_HD PagedKeys paged_keys(const AttentionArgs& a, int64_t b) {
   const SeqLayout& s = a.seq;
   if (a.k_new) return {index_at(s.context_lens, b), query_rows(a, b)};
   if (s.seqused_k) return {index_at(s.seqused_k, b), 0};

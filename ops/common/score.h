@@ -1,5 +1,4 @@
 #pragma once
-#include <cmath>
 #include <cstdint>
 
 #include "ops/common/portable.h"
@@ -15,7 +14,7 @@ struct ScoreMod {
 
   ATTEND_HD float scaled(float dot) const { return dot * scale; }
   ATTEND_HD float capped(float s) const {
-    return softcap > 0.0f ? softcap * tanhf(s / softcap) : s;
+    return softcap > 0.0f ? softcap * math::tanh(s / softcap) : s;
   }
   // distance = |p - j|
   ATTEND_HD float biased(float s, float bias, float distance) const {

@@ -16,8 +16,8 @@ struct SplitPlan {
           end = 0;  // parts [first, end): part n has keys [n * quantum, (n + 1) * quantum)
   int64_t quantum = 0;
 
-  int64_t count() const { return end - first; }
-  KeyRange part(int64_t n, KeyRange keys) const {
+  ATTEND_HD int64_t count() const { return end - first; }
+  ATTEND_HD KeyRange part(int64_t n, KeyRange keys) const {
     if (n * quantum > keys.begin) keys.begin = n * quantum;
     if (n + 1 < end) keys.end = (n + 1) * quantum;
     return keys;
@@ -25,7 +25,7 @@ struct SplitPlan {
 };
 
 // How the visible keys of a sequence with this many stacked rows are cut.
-inline SplitPlan split_plan(int64_t stacked_rows, KeyRange keys) {
+ATTEND_HD SplitPlan split_plan(int64_t stacked_rows, KeyRange keys) {
   if (stacked_rows > kSplitRows || keys.begin >= keys.end) return {0, 1, INT64_MAX / 4};
   return {keys.begin / kSplitKeys, (keys.end - 1) / kSplitKeys + 1, kSplitKeys};
 }
