@@ -81,7 +81,7 @@ class ScoreWords {
     if (bias == nullptr) return std::fill_n(keys_bias_, block_.keys, 0.0f), void();
     const int64_t step = bias_.j * size_bytes(bias_.dtype);
     for (int64_t j = 0; j < block_.keys; ++j) {
-      keys_bias_[j] = native::load(bias + j * step, bias_.dtype);
+      keys_bias_[j] = attend::load(bias + j * step, bias_.dtype);
       visible_[j] &= static_cast<uint8_t>(keys_bias_[j] != -INFINITY);
     }
   }
