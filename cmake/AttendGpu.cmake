@@ -1,0 +1,184 @@
+# The two GPU backends: which compilers there are, how a kernel instance becomes device images, and the plugins that
+# carry them. nvcc and clang are called by custom commands for device code alone; all host code is plain C++.
+#
+#   ATTEND_CUDA, ATTEND_ROCM   AUTO (where the compiler is found), ON (a missing compiler is an error) or OFF
+#   ATTEND_GPU_IMAGES          empty: compiled here; a folder: images that another build of the same tree has made
+#                              (<build>/gpu); NONE: no device code at all, for builds that execute kernels on the host
+set(ATTEND_CUDA AUTO CACHE STRING "Build the CUDA plugin: AUTO (where nvcc is found), ON (required) or OFF")
+set(ATTEND_ROCM AUTO CACHE STRING "Build the ROCm plugin: AUTO (where clang for AMD GPUs is found), ON (required) or OFF")
+set(ATTEND_GPU_IMAGES "" CACHE STRING "Device images: empty (compiled here), a folder that holds them, or NONE")
+set_property(CACHE ATTEND_CUDA ATTEND_ROCM PROPERTY STRINGS AUTO ON OFF)
+
+set(ATTEND_CUDA_ARCHS sm_80 sm_90a sm_100a)  # and PTX of sm_80 for every newer device
+set(ATTEND_ROCM_ARCHS gfx90a gfx942 gfx1100)
+if(ATTEND_GPU_IMAGES STREQUAL "" OR ATTEND_GPU_IMAGES STREQUAL "NONE")
+  set(ATTEND_GPU_FOLDER ${PROJECT_BINARY_DIR}/gpu)
+else()
+  get_filename_component(ATTEND_GPU_FOLDER ${ATTEND_GPU_IMAGES} ABSOLUTE BASE_DIR ${PROJECT_SOURCE_DIR})
+endif()
+
+find_program(ATTEND_NVCC nvcc HINTS ${PROJECT_SOURCE_DIR}/.cuda/toolkit/bin $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
+find_program(ATTEND_HIP_CLANG NAMES clang++-19 clang++-20 clang++-21 amdclang++ clang++ HINTS $ENV{ROCM_PATH}/llvm/bin /opt/rocm/llvm/bin)
+set(ATTEND_NVCC_FLAGS -x cu -std=c++20 -O3 --expt-relaxed-constexpr -DNDEBUG)
+set(ATTEND_HIP_FLAGS -x hip -std=c++20 -O3 -DNDEBUG -nogpuinc -nogpulib --offload-device-only --no-gpu-bundle-output)
+
+# Sets <result> to "" if the command turns a nearly empty kernel into <output>, else to what it said. Asked once for
+# each compiler.
+function(attend_gpu_probe result compiler output)
+  if(NOT "${ATTEND_GPU_PROBED_${output}}" STREQUAL "${compiler}")
+    set(probe ${PROJECT_BINARY_DIR}/CMakeFiles/attend_gpu_probe.cc)
+    file(WRITE ${probe} "extern \"C\" __attribute__((global)) void attend_probe(int* p) { *p = 1; }\n")
+    execute_process(COMMAND ${compiler} ${ARGN} ${probe} -o ${PROJECT_BINARY_DIR}/CMakeFiles/attend_gpu_probe.${output}
+      RESULT_VARIABLE status OUTPUT_VARIABLE said ERROR_VARIABLE said)
+    if(NOT status EQUAL 0)
+      string(REGEX REPLACE "\n.*" "" said "${said}")
+      set(${result} "${said}" PARENT_SCOPE)
+      return()
+    endif()
+    set(ATTEND_GPU_PROBED_${output} ${compiler} CACHE INTERNAL "the compiler that has passed the probe")
+  endif()
+  set(${result} "" PARENT_SCOPE)
+endfunction()
+
+# Decides on ATTEND_HAVE_CUDA and ATTEND_HAVE_ROCM, and says at configure time what was left out and how to get it.
+macro(attend_gpu_backend room what why advice)
+  set(ATTEND_HAVE_${room} OFF)
+  if(NOT ATTEND_${room})
+    message(STATUS "${room}: not built (ATTEND_${room}=${ATTEND_${room}})")
+  elseif(NOT ATTEND_GPU_IMAGES STREQUAL "")
+    set(ATTEND_HAVE_${room} ON)
+    message(STATUS "${room}: plugin with images of ${ATTEND_GPU_IMAGES}")
+  elseif("${why}" STREQUAL "")
+    set(ATTEND_HAVE_${room} ON)
+    message(STATUS "${room}: plugin for ${ATTEND_${room}_ARCHS} by ${what}")
+  elseif(ATTEND_${room} STREQUAL "AUTO")
+    message(STATUS "${room}: plugin left out: ${why}; ${advice}")
+  else()
+    message(FATAL_ERROR "ATTEND_${room} is ${ATTEND_${room}}: ${why}; ${advice}")
+  endif()
+endmacro()
+
+set(nvcc_fault "no nvcc found")
+if(ATTEND_NVCC AND ATTEND_CUDA AND ATTEND_GPU_IMAGES STREQUAL "")
+  attend_gpu_probe(nvcc_fault ${ATTEND_NVCC} cubin -x cu -std=c++20 -cubin -gencode arch=compute_100a,code=sm_100a)
+  get_filename_component(nvcc_folder ${ATTEND_NVCC} REALPATH)
+  get_filename_component(nvcc_folder ${nvcc_folder} DIRECTORY)
+  find_program(ATTEND_PTXAS ptxas HINTS ${nvcc_folder} /usr/local/cuda/bin)
+  if(NOT ATTEND_PTXAS)
+    set(nvcc_fault "no ptxas beside ${ATTEND_NVCC}")
+  endif()
+endif()
+set(clang_fault "no clang for AMD GPUs found")
+if(ATTEND_HIP_CLANG AND ATTEND_ROCM AND ATTEND_GPU_IMAGES STREQUAL "")
+  attend_gpu_probe(clang_fault ${ATTEND_HIP_CLANG} co ${ATTEND_HIP_FLAGS} --offload-arch=gfx942 -c)
+endif()
+attend_gpu_backend(CUDA "${ATTEND_NVCC}" "${nvcc_fault}"
+  "install a CUDA toolkit of 12.8 or newer, or run 'tools/setup cuda'")
+attend_gpu_backend(ROCM "${ATTEND_HIP_CLANG}" "${clang_fault}"
+  "install clang-19 and lld-19 (Debian), or run 'tools/setup rocm'")
+
+# How an instance becomes images; each function appends to `images` of its caller.
+set(ATTEND_GPU_LAUNCHER "")
+if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache")
+  set(ATTEND_GPU_LAUNCHER ${CMAKE_CXX_COMPILER_LAUNCHER})
+endif()
+set(ATTEND_GPU_INCLUDES -I${PROJECT_SOURCE_DIR} -I${PROJECT_SOURCE_DIR}/include)
+
+# PTX first, which the interpreter of tests/simt reads; the cubin is that very PTX, assembled.
+function(attend_cuda_images stem)
+  foreach(arch IN LISTS ATTEND_CUDA_ARCHS)
+    set(image ${ATTEND_GPU_FOLDER}/${stem}.${arch})
+    string(REPLACE sm_ compute_ virtual ${arch})
+    set(source ${PROJECT_SOURCE_DIR}/backends/gpu/instances/${stem}.cc)
+    add_custom_command(OUTPUT ${image}.ptx
+      COMMAND ${ATTEND_NVCC} ${ATTEND_NVCC_FLAGS} -ptx -gencode arch=${virtual},code=${virtual} ${ATTEND_GPU_INCLUDES}
+        -MD -MF ${image}.ptx.d ${source} -o ${image}.ptx
+      DEPENDS ${source} DEPFILE ${image}.ptx.d COMMENT "nvcc ${stem} ${arch}" VERBATIM)
+    add_custom_command(OUTPUT ${image}.cubin COMMAND ${ATTEND_PTXAS} -O3 -arch=${arch} ${image}.ptx -o ${image}.cubin
+      DEPENDS ${image}.ptx COMMENT "ptxas ${stem} ${arch}" VERBATIM)
+  endforeach()
+endfunction()
+
+function(attend_rocm_images stem)
+  foreach(arch IN LISTS ATTEND_ROCM_ARCHS)
+    set(image ${ATTEND_GPU_FOLDER}/${stem}.${arch}.co)
+    set(source ${PROJECT_SOURCE_DIR}/backends/gpu/instances/${stem}.cc)
+    add_custom_command(OUTPUT ${image}
+      COMMAND ${ATTEND_GPU_LAUNCHER} ${ATTEND_HIP_CLANG} ${ATTEND_HIP_FLAGS} --offload-arch=${arch} ${ATTEND_GPU_INCLUDES}
+        -MD -MF ${image}.d -MT ${image} -c ${source} -o ${image}
+      DEPENDS ${source} DEPFILE ${image}.d COMMENT "clang ${stem} ${arch}" VERBATIM)
+  endforeach()
+endfunction()
+
+# attend_gpu_images(<cuda | rocm> <result>): the rules for all images of a backend, and <result>, a C++ file that
+# embeds them and lists them by kernel and architecture (backends/gpu/host/images.h).
+function(attend_gpu_images room result)
+  get_property(instances GLOBAL PROPERTY ATTEND_GPU_INSTANCES)
+  string(TOUPPER ${room} ROOM)
+  set(number 0)
+  set(files "")
+  set(embed "")
+  set(declare "")
+  set(rows "")
+  foreach(stem IN LISTS instances)
+    set(images "")  # arch=file
+    if(room STREQUAL "cuda")
+      foreach(arch IN LISTS ATTEND_CUDA_ARCHS)
+        list(APPEND images ${arch}=${stem}.${arch}.cubin)
+      endforeach()
+      list(APPEND images compute_80=${stem}.sm_80.ptx)
+    else()
+      foreach(arch IN LISTS ATTEND_ROCM_ARCHS)
+        list(APPEND images ${arch}=${stem}.${arch}.co)
+      endforeach()
+    endif()
+    if(ATTEND_GPU_IMAGES STREQUAL "")
+      cmake_language(CALL attend_${room}_images ${stem})
+    endif()
+    foreach(image IN LISTS images)
+      string(REGEX REPLACE "=.*" "" arch ${image})
+      string(REGEX REPLACE ".*=" "${ATTEND_GPU_FOLDER}/" file ${image})
+      if(ATTEND_GPU_IMAGES STREQUAL "NONE")
+        string(APPEND rows "    {\"attend_${stem}\", \"${arch}\", nullptr, nullptr},\n")
+        continue()
+      endif()
+      list(APPEND files ${file})
+      set(symbol attend_image_${number})
+      math(EXPR number "${number} + 1")
+      string(APPEND embed ".balign 64\n${symbol}: .incbin \"${file}\"\n${symbol}_end: .byte 0\n")
+      string(APPEND declare "extern \"C\" const char ${symbol}[], ${symbol}_end[];\n")
+      string(APPEND rows "    {\"attend_${stem}\", \"${arch}\", ${symbol}, ${symbol}_end},\n")
+    endforeach()
+  endforeach()
+  set(source ${PROJECT_BINARY_DIR}/gpu/${room}_images.cc)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/gpu_images.cc.in ${source} @ONLY)
+  set_source_files_properties(${source} PROPERTIES OBJECT_DEPENDS "${files}")
+  add_custom_target(attend_${room}_images ALL DEPENDS ${files})
+  set(${result} ${source} PARENT_SCOPE)
+endfunction()
+
+# attend_gpu_plugin(<cuda | rocm> <sources>...): libattend_<room>.so, beside libattend in the build tree and where it
+# is installed. It links nothing: the driver is opened at run time.
+add_custom_target(attend_plugins)
+function(attend_gpu_plugin room)
+  attend_gpu_images(${room} images)
+  if(NOT EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/plugin.cc)
+    return()  # until the plugin's entry is there
+  endif()
+  get_property(host GLOBAL PROPERTY ATTEND_GPU_HOST)
+  add_library(attend_${room} MODULE ${ARGN} ${host} ${images})
+  add_dependencies(attend_${room} attend_${room}_images)
+  add_dependencies(attend_plugins attend_${room})
+  target_compile_features(attend_${room} PRIVATE cxx_std_20)
+  target_include_directories(attend_${room} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(attend_${room} PRIVATE $<BUILD_INTERFACE:attend_options> ${CMAKE_DL_LIBS})
+  if(ATTEND_TESTS)  # what ATTEND_SIMT=1 opens instead of the driver (tests/simt/driver)
+    target_compile_definitions(attend_${room} PRIVATE
+      ATTEND_STAND_IN="${PROJECT_BINARY_DIR}/tests/simt/driver/libstand_in_${room}.so")
+  endif()
+  set_target_properties(attend_${room} PROPERTIES PREFIX lib LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+  if(ATTEND_PYTHON)  # beside the extension module, into which the library is linked
+    install(TARGETS attend_${room} LIBRARY DESTINATION attend COMPONENT python)
+  endif()
+  install(TARGETS attend_${room} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT Unspecified)
+endfunction()
