@@ -12,8 +12,7 @@ namespace attend::gpu {
 struct Image {
   const char* kernel;  // the symbol in it: "attend_merge"
   const char* arch;    // "gfx942", or "any"
-  const char* begin;   // null in a build without device code, which executes kernels on the host
-  const char* end;
+  const void* data;    // as the driver takes it: a code object, or a fatbin
 };
 std::span<const Image> images();
 
