@@ -1,5 +1,4 @@
 #pragma once
-#include <algorithm>
 #include <cstdint>
 
 #include "attend/gdn_params.h"
@@ -15,11 +14,11 @@ struct GdnShape {
   int64_t heads = 0, k_heads = 0, v_heads = 0, k_dim = 0, v_dim = 0;
   int64_t taps = 0, channels = 0;  // of the convolution; 0 = none
 
-  int64_t k_head(int64_t h) const { return h / (heads / k_heads); }
-  int64_t v_head(int64_t h) const { return h / (heads / v_heads); }
+  ATTEND_HD int64_t k_head(int64_t h) const { return h / (heads / k_heads); }
+  ATTEND_HD int64_t v_head(int64_t h) const { return h / (heads / v_heads); }
 };
 
-inline GdnShape gdn_shape(const GdnArgs& a, const GdnParams& p) {
+ATTEND_HD GdnShape gdn_shape(const GdnArgs& a, const GdnParams& p) {
   GdnShape s;
   const TensorView& lead = a.mixed_qkv ? a.mixed_qkv : a.q;
   s.ragged = static_cast<bool>(a.cu_seqlens);
@@ -52,8 +51,8 @@ struct GdnSequence {
   bool padding = false;
 };
 
-inline GdnSequence gdn_sequence(const GdnArgs& a, const GdnParams& p, const GdnShape& shape,
-                                int64_t b) {
+ATTEND_HD GdnSequence gdn_sequence(const GdnArgs& a, const GdnParams& p, const GdnShape& shape,
+                                   int64_t b) {
   GdnSequence s;
   s.b = s.slot = b;
   s.len = shape.rows;
