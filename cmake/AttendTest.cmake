@@ -1,11 +1,12 @@
-# attend_add_test(<name> <sources>... [THREADS] [LIBRARIES <targets>...] [TIMEOUT <seconds>])
+# attend_add_test(<name> <sources>... [THREADS] [LIBRARIES <targets>...] [TIMEOUT <seconds>] [DEVICES <shards>])
 # A GoogleTest program and one ctest entry of the same name, labelled with its folder: starting a process for each
 # of some thousand cases would take longer than the cases. Run one case by build/<preset>/tests/bin/<name>
 # --gtest_filter=... THREADS marks what several threads run, for the thread sanitizer: label threads, target
-# attend_threads.
+# attend_threads. DEVICES marks what runs on the rows of any device (tests/support/devices.h): for each plugin of the
+# build so many entries more, <name>_cuda_1 and so on, label simt, each with a part of the tests.
 add_custom_target(attend_threads)
 function(attend_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "THREADS" "TIMEOUT" "LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "THREADS" "TIMEOUT;DEVICES" "LIBRARIES")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
@@ -22,4 +23,29 @@ function(attend_add_test name)
     add_dependencies(attend_threads ${name})
   endif()
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${arg_TIMEOUT})
+  if(arg_DEVICES)
+    attend_test_on_devices(${name} ${arg_DEVICES} ${room})
+  endif()
+endfunction()
+
+# The entries of one program on the devices of the plugins, which stand-in drivers execute on the host, or with
+# ATTEND_TEST_REAL_DEVICES the machine's own.
+option(ATTEND_TEST_REAL_DEVICES "Tests labelled simt run on this machine's GPUs instead of the stand-in drivers" OFF)
+function(attend_test_on_devices name shards room)
+  foreach(backend IN ITEMS cuda rocm)
+    if(NOT TARGET attend_${backend})
+      continue()
+    endif()
+    add_dependencies(${name} attend_${backend})
+    set(environment "ATTEND_TEST_DEVICES=${backend}" "ATTEND_BACKEND_PATH=$<TARGET_FILE_DIR:attend_${backend}>")
+    if(NOT ATTEND_TEST_REAL_DEVICES)
+      list(APPEND environment "ATTEND_SIMT=1")
+    endif()
+    foreach(shard RANGE 1 ${shards})
+      math(EXPR index "${shard} - 1")
+      add_test(NAME ${name}_${backend}_${shard} COMMAND ${name} --gtest_brief=1)
+      set_tests_properties(${name}_${backend}_${shard} PROPERTIES LABELS "simt;${room}_on_devices" TIMEOUT 900
+        ENVIRONMENT "${environment};GTEST_TOTAL_SHARDS=${shards};GTEST_SHARD_INDEX=${index}")
+    endforeach()
+  endforeach()
 endfunction()

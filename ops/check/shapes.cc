@@ -47,6 +47,21 @@ void check_layout(const Checker& c, const AttentionArgs& a, KeyForm keys) {
                         str(max) + ", expected 0 (not told) or an upper bound");
 }
 
+// On a device nobody reads lengths here: what has a longest sequence in full tells its length, and
+// the others must agree with it.
+MaxLengths told_by_shapes(const AttentionArgs& a, const AttentionParams& p, MaxLengths longest) {
+  const auto take = [](int64_t& length, const TensorView& t, int from_last, int64_t least) {
+    if (length == 0 && t.rank >= from_last && t.dim(-from_last) >= least)
+      length = t.dim(-from_last);
+  };
+  for (const TensorView* t : {&a.weights, &a.scores})
+    take(longest.q, *t, 2, 1), take(longest.k, *t, 1, 1);
+  if (is_paged(a)) take(longest.k, p.mask.kv_segment_ids, 1, 1);
+  for (const TensorView* t : {&p.mask.keep, &p.bias})
+    take(longest.q, *t, 2, 2), take(longest.k, *t, 1, 2);
+  return longest;
+}
+
 }  // namespace
 
 MaxLengths max_lengths(const AttentionArgs& a) {
@@ -82,7 +97,8 @@ void check_shapes(const char* where, const AttentionArgs& a, const AttentionPara
   const int64_t total_q = s.ragged ? a.q.dim(0) : a.q.dim(1);
   c.index("seqused_q", a.seq.seqused_q, s.batch, "batch");  // before lengths are read
   c.index("seqused_k", a.seq.seqused_k, s.batch, "batch");
-  const MaxLengths longest = max_lengths(a);
+  MaxLengths longest = max_lengths(a);
+  if (a.q.device.type != DeviceType::kNative) longest = told_by_shapes(a, p, longest);
   if (a.lse) {
     c.dtype("lse", a.lse, {DType::kF32});
     c.rank("lse", a.lse, s.ragged ? 2 : 3,

@@ -28,8 +28,13 @@ void check_block_mask(const AttentionArgs& a, const MaskSpec& m) {
   const auto tiles = [](int64_t length, int32_t size) {  // of any length: it is not yet checked
     return length / size + (length % size != 0 ? 1 : 0);
   };
-  const int64_t full[4] = {batch, a.q.dim(-2), tiles(longest.q, m.block_mask_q),
-                           tiles(longest.k, m.block_mask_k)};
+  int64_t full[4] = {batch, a.q.dim(-2), tiles(longest.q, m.block_mask_q),
+                     tiles(longest.k, m.block_mask_k)};
+  // Lengths that stand in a device's memory are not read: the mask tells how many tiles there are.
+  if (a.q.device.type != DeviceType::kNative) {
+    if (longest.q == 0 && m.block_mask.rank >= 2) full[2] = m.block_mask.dim(-2);
+    if (longest.k == 0 && m.block_mask.rank >= 1) full[3] = m.block_mask.dim(-1);
+  }
   c.broadcast("block_mask", m.block_mask, full, {"batch", "heads", "q_tiles", "k_tiles"});
 }
 

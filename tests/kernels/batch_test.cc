@@ -37,17 +37,17 @@ AttentionCase mixed(OpId op, DType dtype) {
   return c;
 }
 
-class AnyBatch : public ::testing::TestWithParam<OpId> {};
+class AnyBatch : public ::testing::TestWithParam<OpOnDevice> {};
 
 TEST_P(AnyBatch, GivesASequenceTheSameBits) {
+  const auto& [op, device] = GetParam();
   for (DType dtype : {DType::kF32, DType::kBF16}) {
-    const AttentionCase c = mixed(GetParam(), dtype);
-    ASSERT_TRUE(in_domain(GetParam(), c));
+    const AttentionCase c = mixed(op, dtype);
+    ASSERT_TRUE(in_domain(op, c));
     CaseTensors t = make_tensors(c, Fill::kPlain);
-    for (const AttentionKernel& row :
-         Registry::global().attention_kernels(GetParam(), DeviceType::kNative)) {
+    for (const AttentionKernel& row : Registry::global().attention_kernels(op, device)) {
       const auto run = [&](const AttentionArgs& args, const AttentionParams& params) {
-        attention_op(GetParam()).run_kernel(row.name, args, params);
+        run_row(row, args, params);
       };
       t.reset_outputs();
       try {
@@ -70,10 +70,11 @@ TEST_P(AnyBatch, GivesASequenceTheSameBits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Native, AnyBatch,
-                         ::testing::Values(OpId::kFlash, OpId::kPaged, OpId::kDecode, OpId::kSplash,
-                                           OpId::kVanilla),
-                         [](const auto& p) { return std::string(name(p.param)); });
+INSTANTIATE_TEST_SUITE_P(Rows, AnyBatch,
+                         ::testing::ValuesIn(on_test_devices({OpId::kFlash, OpId::kPaged,
+                                                              OpId::kDecode, OpId::kSplash,
+                                                              OpId::kVanilla})),
+                         [](const auto& p) { return test_name_of(p.param); });
 
 }  // namespace
 }  // namespace attend::testing

@@ -117,8 +117,7 @@ struct RowOfOp {
 std::vector<RowOfOp> all_rows() {
   std::vector<RowOfOp> list;
   for (OpId op : kAttention)
-    for (const AttentionKernel& row : Registry::global().attention_kernels(op, DeviceType::kNative))
-      list.push_back({op, &row});
+    for (const AttentionKernel* row : test_rows(op)) list.push_back({op, row});
   return list;
 }
 void PrintTo(const RowOfOp& p, std::ostream* stream) { *stream << p.row->name; }
@@ -130,7 +129,7 @@ class EmptyRows : public ::testing::TestWithParam<RowOfOp> {
     CaseTensors t = make_tensors(c);
     mechanism.hide(t);
     try {
-      attention_op(GetParam().op).run_kernel(GetParam().row->name, t.args, t.params);
+      run_row(*GetParam().row, t.args, t.params);
     } catch (const Error& e) {
       EXPECT_EQ(e.code(), ErrorCode::kUnsupported) << e.what();
       return false;
@@ -206,7 +205,7 @@ TEST_P(EmptyRows, OfSequencesOfLengthZeroAnywhere) {
       SCOPED_TRACE(name(c));
       CaseTensors t = make_tensors(c);
       try {
-        attention_op(op).run_kernel(row->name, t.args, t.params);
+        run_row(*row, t.args, t.params);
       } catch (const Error& e) {
         EXPECT_EQ(e.code(), ErrorCode::kUnsupported) << e.what();
         continue;
@@ -220,11 +219,8 @@ TEST_P(EmptyRows, OfSequencesOfLengthZeroAnywhere) {
   if (taken == 0) GTEST_SKIP() << row->name << " takes none of these calls";
 }
 
-INSTANTIATE_TEST_SUITE_P(Native, EmptyRows, ::testing::ValuesIn(all_rows()), [](const auto& p) {
-  std::string text = p.param.row->name;
-  std::replace(text.begin(), text.end(), '/', '_');
-  return text;
-});
+INSTANTIATE_TEST_SUITE_P(Rows, EmptyRows, ::testing::ValuesIn(all_rows()),
+                         [](const auto& p) { return test_name_of(p.param.row->name); });
 
 }  // namespace
 }  // namespace attend::testing

@@ -43,7 +43,7 @@ TEST_P(EveryKernel, MatchesOracle) {
   params.mask.diagonal = c->diagonal;
   RunResult result;
   try {
-    result = attention_op(op).run_kernel(row->name, p.tensors.args, params);
+    result = run_row(*row, p.tensors.args, params);
   } catch (const Error& e) {
     if (e.code() == ErrorCode::kUnsupported) GTEST_SKIP() << e.what();
     FAIL() << e.what();
@@ -54,7 +54,7 @@ TEST_P(EveryKernel, MatchesOracle) {
   EXPECT_TRUE(all_ok(verdicts)) << to_string(verdicts);
 }
 
-INSTANTIATE_TEST_SUITE_P(Native, EveryKernel, ::testing::ValuesIn(rows_and_cases()),
+INSTANTIATE_TEST_SUITE_P(Rows, EveryKernel, ::testing::ValuesIn(rows_and_cases()),
                          [](const auto& p) { return test_name(p.param); });
 
 // Calls visit(operator, case, tensors) for the domain of every operator.
@@ -75,22 +75,23 @@ class PromisedRows : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     each_call(tier_from_environment(), [](OpId op, const AttentionCase& c, const CaseTensors& t) {
-      bool some = false;
-      for (const KernelAnswer& answer : attention_op(op).explain(t.args, t.params, Device{})) {
-        if (answer.status)
-          ++taken[answer.kernel][c.dtype];
-        else if (answer.kernel == portable(op))
-          refusals.push_back(name(c) + ": " + to_string(answer.status));
-        some = some || answer.status;
-      }
-      if (!some) refusals.push_back(name(c) + ": no row of " + name(op) + " takes it");
+      for (DeviceType device : test_devices()) ask(op, device, c, t);
     });
   }
-  // The row that accepts every case of its operator's domain, on any CPU.
-  static std::string portable(OpId op) {
-    if (op == OpId::kVanilla) return "vanilla/native/eigen";
-    if (op == OpId::kSdpa) return "sdpa/native/flash";
-    return name(op) + std::string("/native/portable");
+  static void ask(OpId op, DeviceType device, const AttentionCase& c, const CaseTensors& t) {
+    AttentionArgs args = t.args;
+    AttentionParams params = t.params;
+    relabel(args, params, Device{device, 0});
+    bool some = false;
+    for (const KernelAnswer& answer : attention_op(op).explain(args, params, Device{device, 0})) {
+      if (answer.status)
+        ++taken[answer.kernel][c.dtype];
+      else if (answer.kernel == portable_row(op, device))
+        refusals.push_back(name(c) + ": " + to_string(answer.status));
+      some = some || answer.status;
+    }
+    if (!some)
+      refusals.push_back(name(c) + ": no row of " + name(op) + " on " + name(device) + " takes it");
   }
 
   static inline std::map<std::string, std::map<DType, int>> taken;
@@ -99,26 +100,25 @@ class PromisedRows : public ::testing::Test {
 
 TEST_F(PromisedRows, ThePortableRowTakesEveryCase) {
   for (const std::string& refusal : refusals) ADD_FAILURE() << refusal;
-  for (OpId op : kAttention) {
+  for (const auto& [op, device] : on_test_devices({std::begin(kAttention), std::end(kAttention)})) {
     int cases_taken = 0;
-    for (const auto& [dtype, count] : taken[portable(op)]) cases_taken += count;
-    EXPECT_GT(cases_taken, 200) << portable(op);
+    for (const auto& [dtype, count] : taken[portable_row(op, device)]) cases_taken += count;
+    EXPECT_GT(cases_taken, 200) << portable_row(op, device);
   }
 }
 
 // A row that no case reaches, on a machine that has its instructions, would never be tested.
 TEST_F(PromisedRows, EveryAvailableRowTakesSomeCase) {
   for (OpId op : kAttention) {
-    for (const AttentionKernel& row :
-         Registry::global().attention_kernels(op, DeviceType::kNative)) {
-      if (const Status s = row.available(Device{}); !s) {
-        std::printf("%s is not available here: %s\n", row.name, to_string(s).c_str());
+    for (const AttentionKernel* row : test_rows(op)) {
+      if (const Status s = row->available(Device{row->device, 0}); !s) {
+        std::printf("%s is not available here: %s\n", row->name, to_string(s).c_str());
         continue;
       }
-      EXPECT_FALSE(taken[row.name].empty()) << row.name;
-      for (const auto& [dtype, count] : taken[row.name]) {
-        std::printf("%s takes %d %s cases\n", row.name, count, name(dtype));
-        EXPECT_GE(count, 20) << row.name << " " << name(dtype);
+      EXPECT_FALSE(taken[row->name].empty()) << row->name;
+      for (const auto& [dtype, count] : taken[row->name]) {
+        std::printf("%s takes %d %s cases\n", row->name, count, name(dtype));
+        EXPECT_GE(count, 20) << row->name << " " << name(dtype);
       }
     }
   }

@@ -3,9 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "attend/operator.h"
-#include "attend/registry.h"
 #include "tests/support/cases.h"
+#include "tests/support/devices.h"
+#include "tests/support/run_row.h"
 
 // Rows x cases, the parameters of the tests of this folder.
 namespace attend::testing {
@@ -25,7 +25,7 @@ inline bool sparse(const AttentionCase& c) {
          c.hole || c.keep != Spread::kNone || c.block_mask != Spread::kNone;
 }
 
-// What the contract promises of an operator on native: its portable row must take it.
+// What the contract promises of an operator on every device: its portable row must take it.
 inline bool in_domain(OpId op, const AttentionCase& c) {
   const int64_t dim = std::max(c.head_dim, c.dim_v());
   const bool plain = c.family == Family::kPlain, narrow = dim <= 256;
@@ -42,6 +42,14 @@ inline bool in_domain(OpId op, const AttentionCase& c) {
     case OpId::kDecode: return c.family == Family::kDecode && wide;
     default: return false;
   }
+}
+
+// The row that accepts every case of its operator's domain, whatever the machine.
+inline std::string portable_row(OpId op, DeviceType device) {
+  const bool native = device == DeviceType::kNative;
+  if (native && op == OpId::kVanilla) return "vanilla/native/eigen";
+  if (native && op == OpId::kSdpa) return "sdpa/native/flash";
+  return name(op) + std::string("/") + name(device) + "/portable";
 }
 
 // The case in the words that the oracle reads: defaults of the operator spelled out.
@@ -63,19 +71,14 @@ inline std::vector<RowCase> rows_and_cases(size_t step = 1) {
       if (!in_domain(op, c)) continue;
       const bool shares = c.family == Family::kPlain && (op == OpId::kSplash || op == OpId::kRing);
       if (smoke && shares && n / step % 3 != 0) continue;
-      for (const AttentionKernel& row :
-           Registry::global().attention_kernels(op, DeviceType::kNative)) {
-        list.push_back({op, &row, &c});
-      }
+      for (const AttentionKernel* row : test_rows(op)) list.push_back({op, row, &c});
     }
   }
   return list;
 }
 
 inline std::string test_name(const RowCase& p) {
-  std::string text = p.row->name;
-  std::replace(text.begin(), text.end(), '/', '_');
-  return text + "__" + name(*p.the_case);
+  return test_name_of(p.row->name) + "__" + name(*p.the_case);
 }
 
 inline void PrintTo(const RowCase& p, std::ostream* stream) {
