@@ -1,4 +1,4 @@
-# attend_add_test(<name> <sources>... [THREADS] [LIBRARIES <targets>...] [TIMEOUT <seconds>] [DEVICES <shards>])
+# attend_add_test(<name> <sources>... [THREADS] [SIMT] [LIBRARIES <targets>...] [TIMEOUT <seconds>] [DEVICES <shards>])
 # A GoogleTest program and one ctest entry of the same name, labelled with its folder: starting a process for each
 # of some thousand cases would take longer than the cases. Run one case by build/<preset>/tests/bin/<name>
 # --gtest_filter=... THREADS marks what several threads run, for the thread sanitizer: label threads, target
@@ -6,7 +6,7 @@
 # build so many entries more, <name>_cuda_1 and so on, label simt, each with a part of the tests.
 add_custom_target(attend_threads)
 function(attend_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "THREADS" "TIMEOUT;DEVICES" "LIBRARIES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "THREADS;SIMT" "TIMEOUT;DEVICES" "LIBRARIES")
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
@@ -22,6 +22,10 @@ function(attend_add_test name)
     list(APPEND labels threads)
     add_dependencies(attend_threads ${name})
   endif()
+  if(arg_SIMT OR CMAKE_CURRENT_SOURCE_DIR MATCHES "/tests/simt(/|$)")
+    list(APPEND labels simt)
+  endif()
+  list(REMOVE_DUPLICATES labels)
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${arg_TIMEOUT})
   if(arg_DEVICES)
     attend_test_on_devices(${name} ${arg_DEVICES} ${room})
