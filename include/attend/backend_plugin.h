@@ -32,11 +32,19 @@ struct BackendTable {
   int32_t (*device_count)();  // 0 where there is no driver or no device
   Status (*status)();         // kOk, or in words why there is no device
   const char* (*device_name)(int32_t index);
-  Allocator allocator;  // of the device's memory; both functions may be null without a device
+  // Of the device's memory; both functions may be null without a device. With a stream, memory comes
+  // and goes in stream order; without one it may be used at once, by every stream.
+  Allocator allocator;
+  // Of native memory that the devices copy from and to without staging, page-locked; both functions
+  // may be null.
+  Allocator pinned;
   // Copies bytes between this device and native memory (either side) in stream order.
   Status (*copy)(void* to, Device to_device, const void* from, Device from_device, uint64_t bytes,
                  void* stream);
   Status (*synchronize)(Device device, void* stream);
+  // The device's own error word, in its memory: where calls report that check indices and bring no
+  // word. Null if there is none; the function may be null.
+  ErrorWord* (*error_word)(Device device);
 
   uint32_t num_attention_kernels;
   const AttentionKernel* attention_kernels;

@@ -22,6 +22,11 @@ const char* row_name(OpId op, const char* implementation);
 // Whether the plugin has this device: what `available` of a row without further needs answers.
 Status device_available(const Device& device);
 
+// The table of a plugin with these rows; they must live as long as it does.
+BackendTable backend_table(const char* name, const Rows& rows);
+
+// Every row of the plugin, rows.cc; one line there for each of these.
+Rows all_rows();
 void add_tiles(Rows& rows);  // flash, paged, decode, splash, sdpa: exact attention tile by tile
 void add_vanilla(Rows& rows);
 void add_ring(Rows& rows);

@@ -25,8 +25,9 @@ int32_t device_count();
 const DeviceInfo* device_info(const Device& device);
 
 // Enqueues a kernel on the context's stream and returns; args are copied. No synchronisation, no
-// allocation after a kernel's first launch on a device.
-//   errors   kDeviceError with the driver's number and text
+// allocation after a kernel's first launch on a device; may be captured into a graph.
+//   errors   kDeviceError with the driver's number and text; kUnsupported: more shared memory than
+//            the device has, or no code for it in this build
 Status launch(const Kernel& kernel, Index3 grid, uint32_t shared_bytes, const void* args,
               uint32_t arg_bytes, const ExecContext& context);
 template <class Args>
@@ -56,7 +57,7 @@ class Scratch {
   const ExecContext& context_;
   uint64_t bytes_ = 0;
   void* data_ = nullptr;
-  bool owned_ = false;
+  enum class Owner : uint8_t { kCaller, kAllocator, kPool } owner_ = Owner::kCaller;
 };
 
 }  // namespace attend::gpu
