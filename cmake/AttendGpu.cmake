@@ -4,9 +4,16 @@
 #   ATTEND_CUDA, ATTEND_ROCM   AUTO (where the compiler is found), ON (a missing compiler is an error) or OFF
 #   ATTEND_GPU_IMAGES          empty: compiled here; a folder: images that another build of the same tree has made
 #                              (<build>/gpu); NONE: no device code at all, for builds that execute kernels on the host
+#   ATTEND_STAND_INS           the folder of the stand-in drivers that plugins open where ATTEND_SIMT=1 is set; by
+#                              default that of this build's tests, and without tests none
 set(ATTEND_CUDA AUTO CACHE STRING "Build the CUDA plugin: AUTO (where nvcc is found), ON (required) or OFF")
 set(ATTEND_ROCM AUTO CACHE STRING "Build the ROCm plugin: AUTO (where clang for AMD GPUs is found), ON (required) or OFF")
 set(ATTEND_GPU_IMAGES "" CACHE STRING "Device images: empty (compiled here), a folder that holds them, or NONE")
+set(stand_ins "")
+if(ATTEND_TESTS)
+  set(stand_ins ${PROJECT_BINARY_DIR}/tests/simt/driver)
+endif()
+set(ATTEND_STAND_INS "${stand_ins}" CACHE PATH "Folder of stand-in drivers that plugins may open")
 set_property(CACHE ATTEND_CUDA ATTEND_ROCM PROPERTY STRINGS AUTO ON OFF)
 
 set(ATTEND_CUDA_ARCHS sm_80 sm_90a sm_100a)  # and PTX of sm_80 for every newer device
@@ -170,9 +177,8 @@ function(attend_gpu_plugin room)
     set_source_files_properties(${PROJECT_SOURCE_DIR}/backends/gpu/host/images.cc PROPERTIES
       OBJECT_DEPENDS "${ATTEND_GPU_FILES};${PROJECT_BINARY_DIR}/gpu/${room}_images.inc")
   endif()
-  if(ATTEND_TESTS)  # what ATTEND_SIMT=1 opens instead of the driver (tests/simt/driver)
-    target_compile_definitions(attend_${room} PRIVATE
-      ATTEND_STAND_IN="${PROJECT_BINARY_DIR}/tests/simt/driver/libstand_in_${room}.so")
+  if(ATTEND_STAND_INS)
+    target_compile_definitions(attend_${room} PRIVATE ATTEND_STAND_IN="${ATTEND_STAND_INS}/libstand_in_${room}.so")
   endif()
   set_target_properties(attend_${room} PROPERTIES PREFIX lib LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
   if(ATTEND_PYTHON)  # beside the extension module, into which the library is linked
