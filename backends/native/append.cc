@@ -20,15 +20,6 @@ namespace {
 
 constexpr int64_t kTokens = 16, kPiece = 256;
 
-// f32 scalar, [kv_heads] or [batch, kv_heads]; absent is 1.
-float descale_of(const TensorView& t, int64_t b, int64_t h) {
-  if (!t) return 1.0f;
-  int64_t at = 0;
-  if (t.rank == 1 && t.dim(0) > 1) at = h * t.step(0);
-  if (t.rank == 2) at = b * t.step(0) + h * t.step(1);
-  return static_cast<const float*>(t.data)[at];
-}
-
 bool quantised(DType dtype) { return size_bytes(dtype) == 1; }
 
 // The quotient of two f32 in double is exact enough to be rounded once: ties of 8-bit types are

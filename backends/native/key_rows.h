@@ -7,15 +7,6 @@
 
 namespace attend::native {
 
-// Descale of one sequence and kv head: a scalar, [kv_heads] or [batch, kv_heads].
-inline float descale_of(const TensorView& t, int64_t b, int64_t kv_head) {
-  if (!t) return 1.0f;
-  const auto* values = static_cast<const float*>(t.data);
-  if (t.rank == 0 || t.num_elements() == 1) return values[0];
-  return t.rank == 1 ? values[kv_head * t.stride[0]]
-                     : values[b * t.stride[0] + kv_head * t.stride[1]];
-}
-
 // Where the keys of one sequence and kv head are, in k or in v: rows side by side, in pages, or
 // among the call's own new rows. A tile of keys is read through pointers to its rows.
 class KeyRows {

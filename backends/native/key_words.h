@@ -34,7 +34,7 @@ class KeyWords {
     last_bias_ = nullptr;
     loaded_keep_ = false;
     if (!kv_ids_) return;
-    const TensorView ids = ids_of(kv_ids_, s.b, s.k_first);
+    const IndexVector ids = ids_of(kv_ids_, s.b, s.k_first);
     for (int32_t j = 0; j < keys; ++j) w.segments[j] = index_at(ids, j0 + j);
   }
 

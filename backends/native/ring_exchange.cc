@@ -211,7 +211,7 @@ bool RingBlocks::pack() {
     if (!parts.v_in_k)
       v = pack_rows(rows_of(a_.v, s.b, s.k_first), s.k_len, shape_.kv_heads, shape_.v_dim, v);
     if (!p_.mask.kv_segment_ids) continue;
-    const TensorView own_ids = ids_of(p_.mask.kv_segment_ids, s.b, s.k_first);
+    const IndexVector own_ids = ids_of(p_.mask.kv_segment_ids, s.b, s.k_first);
     for (int64_t j = 0; j < s.k_len; ++j, ids += sizeof(int64_t)) {
       const int64_t id = index_at(own_ids, j);
       std::memcpy(ids, &id, sizeof id);

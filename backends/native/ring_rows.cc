@@ -156,12 +156,13 @@ class RingRows::Piece {
     shifted = value - first_key;
     word = index_view(shifted);
   }
-  static TensorView ids_view(const TensorView& ids, int64_t first, int64_t count) {
-    TensorView view = ids;
-    view.data = element(ids, first * ids.stride[0]);
+  static TensorView ids_view(const IndexVector& ids, int64_t first, int64_t count) {
+    TensorView view;
+    view.dtype = ids.wide ? DType::kI64 : DType::kI32;
+    view.data = const_cast<std::byte*>(ids.data) + first * ids.stride * size_bytes(view.dtype);
     view.rank = 2;
     view.shape = {1, count};
-    view.stride = {0, ids.stride[0]};
+    view.stride = {0, ids.stride};
     return view;
   }
   // Of keep or bias [batch, heads, own rows, keys of the whole sequence], this piece's part.

@@ -133,8 +133,8 @@ class HeadRows {
     hand_out(ScoresStage::kCapped);
     const KeyRange keys = s_.mask.keys(i);
     const bool segments = static_cast<bool>(c_.p.mask.q_segment_ids);
-    const TensorView kv_ids =
-        segments ? ids_of(c_.p.mask.kv_segment_ids, s_.b, s_.k_first) : TensorView{};
+    const IndexVector kv_ids =
+        segments ? ids_of(c_.p.mask.kv_segment_ids, s_.b, s_.k_first) : IndexVector{};
     const int64_t q_id =
         segments ? index_at(ids_of(c_.p.mask.q_segment_ids, s_.b, s_.q_first), i) : 0;
     for (int64_t j = 0; j < s_.k_len; ++j) {

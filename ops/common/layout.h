@@ -148,18 +148,24 @@ ATTEND_HD RowsView lse_rows_of(const TensorView& t, int64_t b, int64_t first) {
 }
 
 // Segment ids of sequence s: [batch, seqlen] or [total], read from `first` on.
-ATTEND_HD TensorView ids_of(const TensorView& t, int64_t b, int64_t first) {
-  TensorView ids = t;
-  ids.data = element(t, t.rank == 2 ? b * t.stride[0] : first * t.stride[0]);
-  if (t.rank == 2) ids.stride[0] = t.stride[1];
-  ids.rank = 1;
-  return ids;
+ATTEND_HD IndexVector ids_of(const TensorView& t, int64_t b, int64_t first) {
+  return {element(t, t.rank == 2 ? b * t.stride[0] : first * t.stride[0]),
+          t.rank == 2 ? t.stride[1] : t.stride[0], t.dtype == DType::kI64};
 }
 
 ATTEND_HD float alibi_slope(const TensorView& t, int64_t b, int64_t h) {
   if (!t) return 0.0f;
   return static_cast<const float*>(
       t.data)[t.rank == 1 ? h * t.stride[0] : b * t.stride[0] + h * t.stride[1]];
+}
+
+// Of one sequence and kv head: a scalar, [kv_heads] or [batch, kv_heads]; absent is 1.
+ATTEND_HD float descale_of(const TensorView& t, int64_t b, int64_t kv_head) {
+  if (!t) return 1.0f;
+  const auto* values = static_cast<const float*>(t.data);
+  if (t.rank == 0 || t.num_elements() == 1) return values[0];
+  return t.rank == 1 ? values[kv_head * t.stride[0]]
+                     : values[b * t.stride[0] + kv_head * t.stride[1]];
 }
 
 ATTEND_HD int64_t sink_count(const TensorView& t) { return !t ? 0 : t.rank == 1 ? 1 : t.dim(1); }

@@ -11,7 +11,7 @@ ATTEND_HD bool is_paged(const AttentionArgs& a) { return a.seq.block_table || a.
 
 // The pages of one sequence, in the order of its keys.
 struct PageTable {
-  TensorView ids;     // rank 1
+  IndexVector ids;
   int64_t count = 0;  // entries; of a block_table not all of them are live
 
   ATTEND_HD int64_t page(int64_t n) const { return index_at(ids, n); }
@@ -19,18 +19,20 @@ struct PageTable {
 
 ATTEND_HD PageTable page_table(const AttentionArgs& a, int64_t b) {
   const SeqLayout& s = a.seq;
-  PageTable table{s.block_table ? s.block_table : s.kv_indices, 0};
+  PageTable table;
+  const TensorView& ids = s.block_table ? s.block_table : s.kv_indices;
   int64_t first = 0;
   if (s.block_table) {
-    first = b * s.block_table.stride[0];
-    table.ids.rank = 1;
-    table.ids.stride[0] = s.block_table.stride[1];
-    table.count = s.block_table.dim(1);
+    first = b * ids.stride[0];
+    table.ids.stride = ids.stride[1];
+    table.count = ids.shape[1];
   } else {
-    first = index_at(s.kv_indptr, b) * s.kv_indices.stride[0];
+    first = index_at(s.kv_indptr, b) * ids.stride[0];
+    table.ids.stride = ids.stride[0];
     table.count = length_at(s.kv_indptr, b);
   }
-  table.ids.data = static_cast<std::byte*>(table.ids.data) + first * size_bytes(table.ids.dtype);
+  table.ids.data = static_cast<const std::byte*>(ids.data) + first * size_bytes(ids.dtype);
+  table.ids.wide = ids.dtype == DType::kI64;
   return table;
 }
 

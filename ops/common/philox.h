@@ -38,8 +38,11 @@ struct Dropout {
     return philox4x32(static_cast<uint32_t>(j / 4), static_cast<uint32_t>(i),
                       static_cast<uint32_t>(head), offset, seed);
   }
+  // By selection: a variable index would put the words into a device's local memory.
   ATTEND_HD bool keeps(const Philox4x32& words, int64_t j) const {
-    return words.word[j % 4] >= threshold;
+    const uint32_t* w = words.word;
+    const uint32_t low = j % 2 == 0 ? w[0] : w[1], high = j % 2 == 0 ? w[2] : w[3];
+    return (j % 4 < 2 ? low : high) >= threshold;
   }
 };
 

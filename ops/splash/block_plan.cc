@@ -53,7 +53,7 @@ struct Ids {
   int64_t low = INT64_MAX, high = -1;  // of those that are not negative
   bool padding = false;
 
-  Ids(const TensorView& ids, int64_t begin, int64_t end) {
+  Ids(const IndexVector& ids, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t id = index_at(ids, i);
       padding |= id < 0;
@@ -112,7 +112,7 @@ BlockPlan::BlockPlan(const AttentionArgs& a, const AttentionParams& p, TileShape
       for (int64_t r = 0; r < part.row_tiles; ++r) {
         Block t{r * shape.rows, std::min(s.q_len, (r + 1) * shape.rows), 0, 0};
         const Ids row_ids = m.q_segment_ids ? Ids(ids_of(m.q_segment_ids, b, s.q_first), t.i0, t.i1)
-                                            : Ids(TensorView{}, 0, 0);
+                                            : Ids(IndexVector{}, 0, 0);
         for (int64_t n = 0; n < part.key_tiles; ++n) {
           t.j0 = n * shape.keys;
           t.j1 = std::min(s.k_len, t.j0 + shape.keys);
