@@ -14,10 +14,10 @@
 #include "attend/registry.h"
 #include "backends/native/cpu_features.h"
 #include "backends/native/gdn_call.h"
-#include "backends/native/gdn_rows.h"
 #include "backends/native/kernels.h"
 #include "backends/native/scratch.h"
 #include "backends/native/thread_pool.h"
+#include "ops/gdn/rows.h"
 
 namespace attend::native {
 namespace {

@@ -15,7 +15,7 @@
 #include <cmath>
 
 #include "backends/native/gdn_call.h"
-#include "backends/native/gdn_rows.h"
+#include "ops/gdn/rows.h"
 
 namespace attend::native {
 namespace {

@@ -5,7 +5,7 @@
 
 #include "backends/native/convert.h"
 #include "backends/native/gdn_call.h"
-#include "backends/native/gdn_rows.h"
+#include "ops/gdn/rows.h"
 
 namespace attend::native {
 namespace {
