@@ -121,6 +121,10 @@ class Space:
             left = np.setdiff1d(left, turn, assume_unique=True)
         return found
 
+    def check(self, addresses: Addresses, size: int, align: int = 0, bank: Any = None) -> None:
+        """Faults where an access of `size` bytes would."""
+        self._aligned(addresses, size, align or size, bank)
+
     def _aligned(self, addresses: Addresses, size: int, align: int, bank: Any) -> Addresses:
         if align > 1 and addresses.size:
             if int(np.bitwise_or.reduce(addresses)) & (align - 1):
