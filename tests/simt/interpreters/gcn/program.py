@@ -1,0 +1,83 @@
+"""The code of an image as steps, each decoded when it is first executed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from memory import SimtError
+
+from . import (
+    compare,
+    control,
+    convert,
+    lane_access,
+    matrix,
+    memory_access,
+    packed,
+    scalar_alu,
+    shared_access,
+    vector_alu,
+    vector_float,
+)
+from .image import CodeObject
+from .listing import Instruction, disassemble
+from .operands import unknown
+from .scalar_alu import Decoder
+from .wave import Step, Stop, Wave
+
+DECODERS: dict[str, Decoder] = {}
+for _module in (
+    scalar_alu, control, vector_alu, vector_float, compare, convert, packed, lane_access, matrix,
+    memory_access, shared_access,
+):  # fmt: skip
+    DECODERS |= _module.DECODERS
+
+
+def decode(instruction: Instruction) -> Step:
+    decoder = DECODERS.get(instruction.name)
+    if decoder is None:
+        raise unknown(instruction)
+    return decoder(instruction)
+
+
+class Program:
+    """A code object and its instructions; several launches share one."""
+
+    def __init__(self, path: Path):
+        self.image = CodeObject(path)
+        self.instructions = disassemble(path, self.image.architecture)
+        self._places = {x.address: i for i, x in enumerate(self.instructions)}
+        # decoded twice at most: with and without flushing of subnormal numbers
+        self._steps = {flush: self._undecoded(flush) for flush in (False, True)}
+
+    def index(self, address: int) -> int:
+        """The number of the instruction at an address of the image."""
+        found = self._places.get(address)
+        if found is None:
+            raise SimtError(f"jump to {address:#x}, where no instruction starts")
+        return found
+
+    def steps(self, flush: bool) -> list[Step]:
+        return self._steps[flush]
+
+    def unknown(self) -> list[str]:
+        """The instructions that cannot be decoded, whether a launch reaches them or not."""
+        found = []
+        for instruction in self.instructions:
+            try:
+                decode(instruction)
+            except SimtError:
+                found.append(instruction.text)
+        return found
+
+    def _undecoded(self, flush: bool) -> list[Step]:
+        steps: list[Step] = []
+
+        def decode_first(w: Wave) -> Stop | None:
+            place = w.pc - 1
+            steps[place] = decode(replace(self.instructions[place], flush=flush))
+            return steps[place](w)
+
+        steps.extend(decode_first for _ in self.instructions)
+        return steps
