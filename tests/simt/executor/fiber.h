@@ -15,56 +15,28 @@ class Fiber {
 
   // Makes this the stack that the caller runs on.
   void adopt_caller();
-  // entry(arg) runs on stack[0, bytes) at the first switch, and never returns.
+  // entry(arg) runs on stack[0, bytes) from the first switch on, and never returns. Whatever ran
+  // there before is dropped.
   void start(char* stack, size_t bytes, Entry entry, void* arg);
-  // Drops what runs there, wherever it is.
   void end();
 
   static void switch_to(Fiber& from, Fiber& to);
 
  private:
-  friend void first_steps(Fiber&);
+  void arrive();
+
 #if defined(__x86_64__)
   void* sp_ = nullptr;
 #else
   ucontext_t context_{};
+  static void first_steps(unsigned high, unsigned low);
 #endif
   Entry entry_ = nullptr;
   void* arg_ = nullptr;
   const void* bottom_ = nullptr;
   size_t bytes_ = 0;
-  void* sanitizer_ = nullptr;  // address: its stack of frames; thread: its thread
-  bool borrowed_ = false;
+  void* sanitizer_ = nullptr;  // address: the frames it keeps apart; thread: what it calls a fiber
+  bool borrowed_ = false;      // a stack that was there before us
 };
-
-// While one lives, the thread sanitizer does not watch: the accesses are the executor's own, not
-// the kernel's.
-#if defined(__SANITIZE_THREAD__)
-extern "C" {
-void AnnotateIgnoreReadsBegin(const char*, int);
-void AnnotateIgnoreReadsEnd(const char*, int);
-void AnnotateIgnoreWritesBegin(const char*, int);
-void AnnotateIgnoreWritesEnd(const char*, int);
-}
-class Unobserved {
- public:
-  Unobserved() {
-    AnnotateIgnoreReadsBegin("", 0);
-    AnnotateIgnoreWritesBegin("", 0);
-  }
-  ~Unobserved() {
-    AnnotateIgnoreWritesEnd("", 0);
-    AnnotateIgnoreReadsEnd("", 0);
-  }
-  Unobserved(const Unobserved&) = delete;
-  Unobserved& operator=(const Unobserved&) = delete;
-};
-#else
-class Unobserved {
- public:
-  Unobserved() {}  // not trivial, so that no one calls the variable unused
-  ~Unobserved() {}
-};
-#endif
 
 }  // namespace attend::simt

@@ -22,7 +22,7 @@ class KernelEntry {
   size_t arg_bytes() const { return arg_bytes_; }  // of the launch's arguments
   int warp() const { return warp_; }               // threads that run in step
   const KernelEntry* next() const { return next_; }
-  void enter(Lane& lane, const void* args) const { enter_(*this, lane, args); }
+  void call(Lane& lane, const void* args) const { enter_(*this, lane, args); }
 
  private:
   const char* name_;

@@ -29,8 +29,8 @@ struct Lane {
   char* shared = nullptr;
   State state = State::kDone;
   Fiber fiber;
-  Place last{};                  // of the latest barrier or collective
-  uint32_t turns = 0;            // atomics since the latest barrier or collective
+  Place last{};                  // the latest barrier or collective
+  uint32_t atomics = 0;          // since then
   std::vector<Copy> copies;      // under way, oldest first
   std::vector<uint32_t> groups;  // how many copies each closed group has, oldest first
   uint32_t open_copies = 0;      // of the group that is not closed yet

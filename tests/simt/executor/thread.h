@@ -10,6 +10,7 @@
 #include "backends/gpu/call/kernel.h"
 #include "tests/simt/executor/host_kernel.h"
 #include "tests/simt/executor/lane.h"
+#include "tests/simt/executor/sanitizers.h"
 
 #define ATTEND_DEVICE inline
 
@@ -109,7 +110,7 @@ class Lanes {
 
 template <class Args, class Op>
 void warp_collective(const gpu::Thread& x, Args& mine, Op op, Place at = Place::current()) {
-  const Unobserved lanes_of_others;
+  const Unwatched lanes_of_others;
   Lane& lane = x.simt_lane();
   void* const* slots = bring(lane, &mine, at);
   if (slots) op(Lanes<Args>(slots));
