@@ -23,6 +23,7 @@ _KEYED = (
     "quad_perm", "row_shl", "row_shr", "row_ror", "row_bcast", "row_newbcast", "row_share",
     "wave_shl", "wave_shr", "wave_rol", "wave_ror", "row_xmask",
 )  # fmt: skip
+NAMES = (*_BARE, *_KEYED)
 
 
 def moves(instruction: Instruction) -> bool:
@@ -31,7 +32,7 @@ def moves(instruction: Instruction) -> bool:
 
 def _lanes(instruction: Instruction) -> NDArray[np.int64]:
     """The lane that each lane reads; -1 where there is none."""
-    for name in (*_BARE, *_KEYED):
+    for name in NAMES:
         if name in instruction.modifiers:
             return _moved(name, instruction.modifiers[name])
     return _LANE

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +71,7 @@ _SPECIAL = {
 }
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Operand:
     extend = text.startswith("sext(")
     text = text[5:-1] if extend else text

@@ -12,6 +12,7 @@ from . import (
     control,
     convert,
     lane_access,
+    lane_moves,
     matrix,
     memory_access,
     packed,
@@ -34,9 +35,38 @@ for _module in (
     DECODERS |= _module.DECODERS
 
 
+_CACHE = {"glc", "slc", "scc", "sc0", "sc1", "nt"}  # how caches are used: nothing here
+_RESULT = {"clamp", "mul", "div"}
+_SELECTED = {"dst_sel", "dst_unused", "src0_sel", "src1_sel"}
+_MOVED = {"row_mask", "bank_mask", "bound_ctrl", *lane_moves.NAMES}
+_HALVES = {"op_sel", "op_sel_hi", "neg_lo", "neg_hi"}
+# The modifiers that the decoders of a family look at; any other makes the instruction unknown.
+_MODIFIERS: tuple[tuple[tuple[str, ...], set[str]], ...] = (
+    (("s_load", "s_buffer"), {"offset"} | _CACHE),
+    (("s_", "v_mfma"), set()),
+    (("v_pk_", "v_dot"), {"clamp"} | _HALVES),
+    (("v_fma_mix", "v_mad_mix"), {"clamp"} | _HALVES),
+    (("v_",), _RESULT | _SELECTED | _MOVED),
+    (("ds_",), {"offset", "offset0", "offset1"}),
+    (("global_", "flat_", "scratch_"), {"offset"} | _CACHE),
+    (("buffer_load", "buffer_store"), {"offset", "offen"} | _CACHE),
+    (("buffer_",), _CACHE),
+)
+_HALF_TYPES = ("f16", "u16", "i16", "b16", "fp8", "bf8")
+
+
+def _allowed(name: str) -> set[str]:
+    for prefixes, allowed in _MODIFIERS:
+        if name.startswith(prefixes):
+            of_halves = name.startswith("v_") and any(kind in name for kind in _HALF_TYPES)
+            return allowed | {"op_sel"} if of_halves else allowed
+    return set()
+
+
 def decode(instruction: Instruction) -> Step:
     decoder = DECODERS.get(instruction.name)
-    if decoder is None:
+    waits = instruction.name.startswith("s_waitcnt")
+    if decoder is None or not (waits or instruction.modifiers.keys() <= _allowed(instruction.name)):
         raise unknown(instruction)
     return decoder(instruction)
 

@@ -143,6 +143,8 @@ def field(x: Array, at: Array, width: Array) -> Array:
 
 def byte_permute(high: Array, low: Array, selector: Array) -> Array:
     """v_perm_b32: each byte of the selector names a byte of {high, low}, a sign, 0 or 0xff."""
+    if selector.size == 1 and not int(selector[0]) & 0xF8F8F8F8:  # the same plain bytes in all lanes
+        return _gathered_bytes(high, low, int(selector[0]))
     both = high.astype(U64) << U64(32) | low
     out = np.zeros(np.broadcast_shapes(both.shape, selector.shape), U32)
     for byte in range(4):
@@ -153,6 +155,15 @@ def byte_permute(high: Array, low: Array, selector: Array) -> Array:
         filled = np.where(code == 12, U64(0), np.where(code < 12, sign * U64(0xFF), U64(0xFF)))
         out |= (np.where(code < 8, picked, filled) << U64(8 * byte)).astype(U32)
     return out
+
+
+def _gathered_bytes(high: Array, low: Array, selector: int) -> Array:
+    out = np.empty((max(high.size, low.size), 4), np.uint8)
+    bytes_of = [x.view(np.uint8).reshape(-1, 4) for x in (low, high)]
+    for byte in range(4):
+        code = selector >> 8 * byte & 7
+        out[:, byte] = bytes_of[code // 4][:, code % 4]
+    return out.view(U32)[:, 0]
 
 
 def _shifted_pair(high: Array, low: Array, shift: Array) -> Array:

@@ -116,9 +116,17 @@ def _table() -> dict[str, Vector]:
 # ---- division: scale, refine (ordinary fused instructions), undo the scale, fix special values
 
 
+def _ordinary(of_d: Array, of_n: Array, tiny: int, far: int, top: int) -> bool:
+    """Whether no lane needs a scale: both numbers and both quotients are far inside the range."""
+    if of_d.min() < 1 or of_d.max() > top - 4 or of_n.min() <= tiny:
+        return False
+    ratio = of_n - of_d
+    return bool(ratio.max() < far and ratio.min() > 3 - top // 2)
+
+
 def _divide_scale(kind: str) -> Decoder:
     """v_div_scale: scales numerator or denominator so that no refinement step leaves the range."""
-    far, scale, tiny = (96, 64, 23) if kind == "f32" else (768, 128, 53)
+    far, scale, tiny, top = (96, 64, 23, 255) if kind == "f32" else (768, 128, 53, 2047)
     smallest = np.finfo(F32 if kind == "f32" else F64).tiny
 
     def decode(instruction: Instruction) -> Step:
@@ -127,13 +135,18 @@ def _divide_scale(kind: str) -> Decoder:
 
         def step(w: Wave) -> None:
             x, d, n = np.broadcast_arrays(a(w), den(w), num(w))
+            of_d, of_n = exponent(d), exponent(n)
+            if _ordinary(of_d, of_n, tiny, far, top):
+                put(w, x)
+                put_mask(w, 0)
+                return
             is_den = x.view(f"u{x.itemsize}") == d.view(f"u{d.itemsize}")
             is_num = x.view(f"u{x.itemsize}") == n.view(f"u{n.itemsize}")
             # The quotients here are compared with the smallest normal number alone: the type's
             # own rounding serves.
             inverse, quotient = np.abs(d.dtype.type(1) / d), np.abs(n / d)
             zero = (n == 0) | (d == 0)
-            huge = exponent(n) - exponent(d) >= far
+            huge = of_n - of_d >= far
             subnormal_den = (np.abs(d) < smallest) & (d != 0)
             low_inverse, low_quotient = inverse < smallest, quotient < smallest
             cases = [
@@ -143,7 +156,7 @@ def _divide_scale(kind: str) -> Decoder:
                 (low_inverse & low_quotient, is_den, scale),
                 (low_inverse, np.True_, -scale),
                 (low_quotient, is_num, scale),
-                (exponent(n) <= tiny, np.True_, scale),
+                (of_n <= tiny, np.True_, scale),
             ]
             flags = ~zero & (huge | ~subnormal_den & low_quotient)
             shift = np.zeros(x.shape, np.int32)
