@@ -18,6 +18,8 @@ from ptx.numerics import (
     to_f16,
     to_f32,
     to_fp8,
+    to_odd,
+    two_sum,
 )
 from ptx.ops.half import fp8_pair, narrow, widen
 from ptx.registry import Form, Step, instruction
@@ -89,7 +91,6 @@ def _exact64(source: Array) -> Array:
     low = (source & np.asarray(0xFFFF, source.dtype)).astype(np.float64)
     high = (source >> np.asarray(16, source.dtype)).astype(np.float64) * 65536.0
 
-
     return to_odd(*two_sum(high, low))
 
 
@@ -111,7 +112,6 @@ def _floats(form: Form, source: Array, of: Type, to: Type) -> Callable[[], Array
     whole = form.take(*_TO_INTEGER)
     rounding = form.take(*_TO_FLOAT) or "rn"
     clamp, relu, ftz = form.has("sat"), form.has("relu"), form.has("ftz")
-    form.has("satfinite") and form._raise()
     shape = {"": None, "rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}[whole]
 
     def compute() -> Array:
