@@ -80,7 +80,7 @@ const Refusal kRefusals[] = {
     {"DescaleDtype", kInvalid, [](Call& c) { c.args.k.dtype = DType::kI8; c.args.k_descale = c.numbers({1}); },
      "k_descale dtype is i32, expected f32"},
     {"Device", kInvalid, [](Call& c) { c.args.k_new.device = {DeviceType::kCuda, 0}; },
-     "k_new is on cuda:0, expected native:0 like all tensors of the call"},
+     "k_new is on cuda:0, expected native:0 (device of k)"},
     {"SlotBeyond", kRange, [](Call& c) { c.slots[3] = 12; },
      "slot_mapping[3] is 12, expected below 12 (pages x page_size of k), or negative"},
     {"SlotFarBeyond", kRange, [](Call& c) { c.slots[4] = INT64_MAX; },

@@ -7,24 +7,24 @@
 #include <memory>
 #include <random>
 
-#include "attend/operator.h"
 #include "attend/parallel.h"
 #include "tests/append/cache_codes.h"
+#include "tests/support/devices.h"
 #include "tests/support/element.h"
 #include "tests/support/memory.h"
+#include "tests/support/run_row.h"
 
 namespace attend::testing {
 namespace {
 
 std::vector<const AttentionKernel*> rows() {
   std::vector<const AttentionKernel*> list;
-  for (const AttentionKernel& row :
-       Registry::global().attention_kernels(OpId::kAppend, DeviceType::kNative))
-    if (row.available(Device{})) list.push_back(&row);
+  for (const AttentionKernel& row : test_rows(OpId::kAppend))
+    if (row.available(Device{row.device, 0})) list.push_back(&row);
   return list;
 }
 void run(const AttentionKernel* row, const AttentionArgs& args) {
-  EXPECT_STREQ(AppendKv().run_kernel(row->name, args, {}).kernel, row->name);
+  EXPECT_STREQ(run_row(*row, args, {}).kernel, row->name);
 }
 
 bool quantised(DType dtype) { return size_bytes(dtype) == 1; }
@@ -309,7 +309,8 @@ TEST(Append, DoorsAnswer) {
   Appended t({DType::kF32, DType::kF16, DType::kI8}, kSlots);
   const AppendKv append;
   EXPECT_STREQ(append.supports(t.args, {}, Device{}).kernel, "append/native/portable");
-  EXPECT_EQ(append.explain(t.args, {}, Device{}).size(), rows().size());
+  EXPECT_EQ(append.explain(t.args, {}, Device{}).size(),
+            Registry::global().attention_kernels(OpId::kAppend, DeviceType::kNative).size());
   EXPECT_STREQ(append.forward(t.args, {}).kernel, "append/native/portable");
   EXPECT_STREQ(append.forward_native(t.args, {}).kernel, "append/native/portable");
 }

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "attend/error.h"
-#include "attend/operator.h"
-#include "attend/registry.h"
+#include "tests/support/devices.h"
+#include "tests/support/run_row.h"
 #include "tests/support/tensors.h"
 
 namespace attend::testing {
@@ -59,11 +59,10 @@ TEST(DecodeBits, AreThoseOfFlashAndOfPaged) {
     AttentionArgs contiguous_keys = t.args, pages = t.args;
     if (c.seqlen_k > 0) as_pages(pages, words);
     const bool plain = c.k_dtype() == c.dtype && c.v_dtype() == c.dtype;
-    for (const AttentionKernel& row :
-         Registry::global().attention_kernels(OpId::kDecode, DeviceType::kNative)) {
+    for (const AttentionKernel& row : test_rows(OpId::kDecode)) {
       t.reset_outputs();
       try {
-        attention_op(OpId::kDecode).run_kernel(row.name, args, params);
+        run_row(row, args, params);
       } catch (const Error& e) {
         ASSERT_EQ(e.code(), ErrorCode::kUnsupported) << e.what();
         continue;
@@ -73,16 +72,20 @@ TEST(DecodeBits, AreThoseOfFlashAndOfPaged) {
       const auto same = [&](OpId op, const AttentionArgs& a) {
         t.reset_outputs();
         const std::string kernel = name(op) + isa;
-        ASSERT_NO_THROW(attention_op(op).run_kernel(kernel, a, ranged)) << kernel;
+        ASSERT_NO_THROW(on_device(row.device, a, ranged, {}, [&](const auto&... call) {
+          return attention_op(op).run_kernel(kernel, call...);
+        })) << kernel;
         EXPECT_TRUE(t.output_bytes() == decoded) << row.name << " and " << kernel;
-        ++compared[name(op)];
+        ++compared[kernel];
       };
       if (plain) same(OpId::kFlash, contiguous_keys);
       if (c.seqlen_k > 0) same(OpId::kPaged, pages);
     }
   }
-  EXPECT_GE(compared["flash"], 100);
-  EXPECT_GE(compared["paged"], 300);
+  for (DeviceType device : test_devices()) {
+    EXPECT_GE(compared[portable_row(OpId::kFlash, device)], 25);
+    EXPECT_GE(compared[portable_row(OpId::kPaged, device)], 75);
+  }
 }
 
 }  // namespace

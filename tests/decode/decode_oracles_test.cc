@@ -27,8 +27,7 @@ class DecodeOracles : public RowTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Native, DecodeOracles,
-                         ::testing::ValuesIn(rows_and_dtypes({OpId::kDecode})),
+INSTANTIATE_TEST_SUITE_P(Rows, DecodeOracles, ::testing::ValuesIn(rows_and_dtypes({OpId::kDecode})),
                          [](const auto& p) { return test_name(p.param); });
 
 TEST_P(DecodeOracles, O9Ranges) {

@@ -94,13 +94,14 @@ GdnCase half() {
 
 class GdnBits : public ::testing::TestWithParam<std::string> {
  protected:
+  static bool on_native() { return GetParam().find("/native/") != std::string::npos; }
   std::vector<std::byte> run(GdnTensors& t, const ExecContext& context = {}) const {
     t.reset();
     run_gdn(GetParam(), t, context);
     return t.written_bytes();
   }
 };
-INSTANTIATE_TEST_SUITE_P(Native, GdnBits, ::testing::ValuesIn(gdn_rows()), [](const auto& p) {
+INSTANTIATE_TEST_SUITE_P(Rows, GdnBits, ::testing::ValuesIn(gdn_rows()), [](const auto& p) {
   std::string text = p.param;
   std::replace(text.begin(), text.end(), '/', '_');
   return text;
@@ -113,6 +114,7 @@ TEST_P(GdnBits, AnyThreadsAnyOrderRunAfterRun) {
     set_num_threads(1);
     const auto first = run(t);
     EXPECT_TRUE(run(t) == first) << name(c) << ": a second run";
+    if (!on_native()) continue;  // threads are the device's own
     for (int32_t n : {2, 5}) {
       set_num_threads(n);
       EXPECT_TRUE(run(t) == first) << name(c) << ": " << n << " threads";
@@ -128,6 +130,7 @@ TEST_P(GdnBits, AnyThreadsAnyOrderRunAfterRun) {
 
 // The caller's workspace and its allocator serve as well as the library's own memory.
 TEST_P(GdnBits, AnyScratch) {
+  if (!on_native()) GTEST_SKIP() << "scratch of a device lies there; tests/kernels/scratch_test";
   GdnTensors t(layer());
   const auto first = run(t);
   const GdnKernel* row = nullptr;
@@ -160,7 +163,7 @@ TEST_P(GdnBits, AloneAsInABatch) {
       GdnArgs one = t.args;
       for_token_tensors(one, [&](TensorView& x) { x = slice(x, 0, b, 1); });
       for (TensorView* x : {&one.state, &one.final_state, &one.conv_state}) *x = slice(*x, 0, b, 1);
-      GatedDeltaNet().run_kernel(GetParam(), one, t.params);
+      run_gdn(GetParam(), one, t.params);
     }
     EXPECT_TRUE(t.written_bytes() == first) << name(c);
   }
@@ -181,7 +184,7 @@ TEST_P(GdnBits, AloneAsInARaggedBatch) {
     for (TensorView* x : {&one.state, &one.conv_state}) *x = slice(*x, 0, b, 1);
     int32_t cu[2] = {0, static_cast<int32_t>(n)};
     one.cu_seqlens = contiguous(cu, DType::kI32, {2});
-    GatedDeltaNet().run_kernel(GetParam(), one, t.params);
+    run_gdn(GetParam(), one, t.params);
     row += n;
   }
   EXPECT_TRUE(t.written_bytes() == first);
@@ -213,8 +216,8 @@ TEST_P(GdnBits, ResumedAtEveryCut) {
     const auto first = run(t);
     for (int64_t at = 0; at <= c.seqlen; ++at) {
       t.reset();
-      GatedDeltaNet().run_kernel(GetParam(), cut(t.args, 0, at), t.params);
-      GatedDeltaNet().run_kernel(GetParam(), cut(t.args, at, c.seqlen - at), t.params);
+      run_gdn(GetParam(), cut(t.args, 0, at), t.params);
+      run_gdn(GetParam(), cut(t.args, at, c.seqlen - at), t.params);
       EXPECT_LE(relative_rms(t.args.out, gold.out), 1e-5) << name(c) << " cut at " << at;
       EXPECT_LE(relative_rms(t.args.state, gold.state), 1e-5) << name(c) << " cut at " << at;
       const bool between_chunks = at % c.chunk == 0 || c.decay == GdnDecay::kChannelG;
@@ -230,8 +233,7 @@ TEST_P(GdnBits, ResumedAtEveryCut) {
 TEST_P(GdnBits, TokenByToken) {
   for (GdnCase c : {bare(), layer(), channels()}) {
     GdnTensors steps(c);
-    for (int64_t i = 0; i < c.seqlen; ++i)
-      GatedDeltaNet().run_kernel(GetParam(), cut(steps.args, i, 1), steps.params);
+    for (int64_t i = 0; i < c.seqlen; ++i) run_gdn(GetParam(), cut(steps.args, i, 1), steps.params);
     c.chunk = 1;
     GdnTensors whole(c);
     const GdnGold gold = whole.gold();
@@ -249,8 +251,7 @@ TEST_P(GdnBits, AFewTokensAreSteps) {
     c.seqlen = n;
     c.chunk = 64;
     GdnTensors steps(c), whole(c);
-    for (int64_t i = 0; i < n; ++i)
-      GatedDeltaNet().run_kernel(GetParam(), cut(steps.args, i, 1), steps.params);
+    for (int64_t i = 0; i < n; ++i) run_gdn(GetParam(), cut(steps.args, i, 1), steps.params);
     run_gdn(GetParam(), whole);
     EXPECT_TRUE(whole.written_bytes() == steps.written_bytes()) << n << " tokens";
   }

@@ -26,7 +26,7 @@ class GdnData : public ::testing::TestWithParam<std::string> {
     }
   }
 };
-INSTANTIATE_TEST_SUITE_P(Native, GdnData, ::testing::ValuesIn(gdn_rows()), [](const auto& p) {
+INSTANTIATE_TEST_SUITE_P(Rows, GdnData, ::testing::ValuesIn(gdn_rows()), [](const auto& p) {
   std::string text = p.param;
   std::replace(text.begin(), text.end(), '/', '_');
   return text;

@@ -40,12 +40,11 @@ TEST_P(GdnPairs, MatchesTheRecurrence) {
   EXPECT_EQ(t.damage(gold), "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Native, GdnPairs, ::testing::ValuesIn(rows_and_cases()),
-                         [](const auto& p) {
-                           std::string text = p.param.row + "__" + name(p.param.c);
-                           std::replace(text.begin(), text.end(), '/', '_');
-                           return text;
-                         });
+INSTANTIATE_TEST_SUITE_P(Rows, GdnPairs, ::testing::ValuesIn(rows_and_cases()), [](const auto& p) {
+  std::string text = p.param.row + "__" + name(p.param.c);
+  std::replace(text.begin(), text.end(), '/', '_');
+  return text;
+});
 
 }  // namespace
 }  // namespace attend::testing

@@ -125,7 +125,7 @@ const Refusal kRefusals[] = {
     {"PaddingSlotNegative", slots, [](Spoiled& t) { t.params.padding_slot = -2; }, kInvalid, "padding_slot is -2, expected -1 (none) or a slot"},
     {"PaddingWithoutSlots", bare, [](Spoiled& t) { t.params.padding_slot = 0; }, kInvalid, "padding_slot is 0, expected it only with state_indices"},
     // tensors
-    {"OtherDevice", bare, [](Spoiled& t) { t.args.k.device = {DeviceType::kCuda, 1}; }, kInvalid, "k is on cuda:1, expected native:0 like all tensors of the call"},
+    {"OtherDevice", bare, [](Spoiled& t) { t.args.k.device = {DeviceType::kCuda, 1}; }, kInvalid, "k is on cuda:1, expected native:0 (device of q)"},
     {"NullData", bare, [](Spoiled& t) { t.args.beta.data = nullptr; }, kInvalid, "beta data is null, expected memory for 24 elements"},
     {"Misaligned", bare, [](Spoiled& t) { t.args.g.data = static_cast<char*>(t.args.g.data) + 2; }, kInvalid, "g address is not a multiple of 4, expected the alignment of an element"},
     {"NegativeDim", bare, [](Spoiled& t) { t.args.v.shape[1] = -3; }, kInvalid, "v dim 1 is -3, expected 0 or more"},
@@ -251,7 +251,7 @@ TEST_P(GdnRefusals, SaysWhyAndWritesNothing) {
   EXPECT_TRUE(t.written_bytes() == before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Native, GdnRefusals, ::testing::ValuesIn(kRefusals),
+INSTANTIATE_TEST_SUITE_P(Rows, GdnRefusals, ::testing::ValuesIn(kRefusals),
                          [](const auto& p) { return std::string(p.param.name); });
 
 // What looks like a mistake and is none.
@@ -276,7 +276,8 @@ TEST(GdnTakes, OneStateForAllWhenItIsOnlyRead) {
 
 TEST(GdnTakes, NamesTheRowThatRan) {
   GdnTensors t(bare());
-  EXPECT_EQ(std::string(GatedDeltaNet().forward(t.args, t.params).kernel), gdn_rows().front());
+  EXPECT_EQ(std::string(GatedDeltaNet().forward(t.args, t.params).kernel),
+            Registry::global().gdn_kernels(DeviceType::kNative).front().name);
   EXPECT_EQ(GatedDeltaNet().explain(t.args, t.params, Device{}).size(),
             Registry::global().gdn_kernels(DeviceType::kNative).size());
 }

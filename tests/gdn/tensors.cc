@@ -5,9 +5,11 @@
 #include <cstring>
 #include <limits>
 
-#include "attend/registry.h"
+#include "attend/error.h"
+#include "tests/support/devices.h"
 #include "tests/support/element.h"
 #include "tests/support/noise.h"
+#include "tests/support/run_row.h"
 
 namespace attend::testing {
 namespace {
@@ -327,15 +329,18 @@ std::string GdnTensors::damage(const GdnGold& gold) const {
   return found;
 }
 
-void run_gdn(const std::string& row, const GdnTensors& t, const ExecContext& context) {
-  GatedDeltaNet().run_kernel(row, t.args, t.params, context);
+void run_gdn(const std::string& row, const GdnArgs& args, const GdnParams& params,
+             const ExecContext& context) {
+  for (const GdnKernel& known : test_gdn_rows())
+    if (row == known.name) return static_cast<void>(run_row(known, args, params, context));
+  throw Error(ErrorCode::kInvalidArgument, "run_gdn: no row is called " + row);
 }
 
 const std::vector<std::string>& gdn_rows() {
   static const std::vector<std::string> rows = [] {
     std::vector<std::string> names;
-    for (const GdnKernel& row : Registry::global().gdn_kernels(DeviceType::kNative))
-      if (row.available(Device{})) names.emplace_back(row.name);
+    for (const GdnKernel& row : test_gdn_rows())
+      if (row.available(Device{row.device, 0})) names.emplace_back(row.name);
     return names;
   }();
   return rows;

@@ -60,9 +60,13 @@ class GdnTensors {
   std::vector<Placed> placed_;
 };
 
-// GatedDeltaNet().run_kernel(row, ...)
-void run_gdn(const std::string& row, const GdnTensors& t, const ExecContext& context = {});
-// Names of the rows of gdn that this machine can run.
+// Runs a row of gdn, by its name, on the device that it is for.
+void run_gdn(const std::string& row, const GdnArgs& args, const GdnParams& params,
+             const ExecContext& context = {});
+inline void run_gdn(const std::string& row, const GdnTensors& t, const ExecContext& context = {}) {
+  run_gdn(row, t.args, t.params, context);
+}
+// Names of the rows of gdn that the devices under test can run.
 const std::vector<std::string>& gdn_rows();
 
 // Relative RMS that contract 8 allows for out and state.

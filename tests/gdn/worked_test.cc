@@ -21,12 +21,10 @@ void expect_near(const std::vector<double>& got, const std::vector<double>& want
 
 class GdnWorked : public ::testing::TestWithParam<std::string> {
  protected:
-  void run(const GdnArgs& a, const GdnParams& p) const {
-    GatedDeltaNet().run_kernel(GetParam(), a, p);
-  }
+  void run(const GdnArgs& a, const GdnParams& p) const { run_gdn(GetParam(), a, p); }
 };
 
-INSTANTIATE_TEST_SUITE_P(Native, GdnWorked, ::testing::ValuesIn(gdn_rows()), [](const auto& p) {
+INSTANTIATE_TEST_SUITE_P(Rows, GdnWorked, ::testing::ValuesIn(gdn_rows()), [](const auto& p) {
   std::string text = p.param;
   std::replace(text.begin(), text.end(), '/', '_');
   return text;

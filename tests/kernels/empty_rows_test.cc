@@ -117,7 +117,7 @@ struct RowOfOp {
 std::vector<RowOfOp> all_rows() {
   std::vector<RowOfOp> list;
   for (OpId op : kAttention)
-    for (const AttentionKernel* row : test_rows(op)) list.push_back({op, row});
+    for (const AttentionKernel& row : test_rows(op)) list.push_back({op, &row});
   return list;
 }
 void PrintTo(const RowOfOp& p, std::ostream* stream) { *stream << p.row->name; }

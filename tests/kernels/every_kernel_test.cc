@@ -110,15 +110,15 @@ TEST_F(PromisedRows, ThePortableRowTakesEveryCase) {
 // A row that no case reaches, on a machine that has its instructions, would never be tested.
 TEST_F(PromisedRows, EveryAvailableRowTakesSomeCase) {
   for (OpId op : kAttention) {
-    for (const AttentionKernel* row : test_rows(op)) {
-      if (const Status s = row->available(Device{row->device, 0}); !s) {
-        std::printf("%s is not available here: %s\n", row->name, to_string(s).c_str());
+    for (const AttentionKernel& row : test_rows(op)) {
+      if (const Status s = row.available(Device{row.device, 0}); !s) {
+        std::printf("%s is not available here: %s\n", row.name, to_string(s).c_str());
         continue;
       }
-      EXPECT_FALSE(taken[row->name].empty()) << row->name;
-      for (const auto& [dtype, count] : taken[row->name]) {
-        std::printf("%s takes %d %s cases\n", row->name, count, name(dtype));
-        EXPECT_GE(count, 20) << row->name << " " << name(dtype);
+      EXPECT_FALSE(taken[row.name].empty()) << row.name;
+      for (const auto& [dtype, count] : taken[row.name]) {
+        std::printf("%s takes %d %s cases\n", row.name, count, name(dtype));
+        EXPECT_GE(count, 20) << row.name << " " << name(dtype);
       }
     }
   }

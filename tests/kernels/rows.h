@@ -44,14 +44,6 @@ inline bool in_domain(OpId op, const AttentionCase& c) {
   }
 }
 
-// The row that accepts every case of its operator's domain, whatever the machine.
-inline std::string portable_row(OpId op, DeviceType device) {
-  const bool native = device == DeviceType::kNative;
-  if (native && op == OpId::kVanilla) return "vanilla/native/eigen";
-  if (native && op == OpId::kSdpa) return "sdpa/native/flash";
-  return name(op) + std::string("/") + name(device) + "/portable";
-}
-
 // The case in the words that the oracle reads: defaults of the operator spelled out.
 inline AttentionCase as_read_by(OpId op, AttentionCase c) {
   if (op == OpId::kSdpa && c.diagonal == Diagonal::kOperatorDefault)
@@ -71,7 +63,7 @@ inline std::vector<RowCase> rows_and_cases(size_t step = 1) {
       if (!in_domain(op, c)) continue;
       const bool shares = c.family == Family::kPlain && (op == OpId::kSplash || op == OpId::kRing);
       if (smoke && shares && n / step % 3 != 0) continue;
-      for (const AttentionKernel* row : test_rows(op)) list.push_back({op, row, &c});
+      for (const AttentionKernel& row : test_rows(op)) list.push_back({op, &row, &c});
     }
   }
   return list;

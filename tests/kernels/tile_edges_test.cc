@@ -48,17 +48,17 @@ TEST_P(TileEdges, OfRowsAndOfKeys) {
         const Judge judge(t.args, t.params);
         for (OpId op : {OpId::kFlash, OpId::kSplash, OpId::kPaged}) {
           if (!in_domain(op, c)) continue;
-          for (const AttentionKernel* row : test_rows(op)) {
+          for (const AttentionKernel& row : test_rows(op)) {
             t.reset_outputs();
             try {
-              run_row(*row, t.args, t.params);
+              run_row(row, t.args, t.params);
             } catch (const Error& e) {
               ASSERT_EQ(e.code(), ErrorCode::kUnsupported) << e.what();
               continue;
             }
             ++calls;
             const auto verdicts = judge.compare(t.args);
-            EXPECT_TRUE(all_ok(verdicts)) << row->name << "\n" << to_string(verdicts);
+            EXPECT_TRUE(all_ok(verdicts)) << row.name << "\n" << to_string(verdicts);
           }
         }
       }

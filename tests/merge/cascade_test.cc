@@ -6,7 +6,9 @@
 #include <numeric>
 
 #include "tests/merge/partials.h"
+#include "tests/support/devices.h"
 #include "tests/support/judge.h"
+#include "tests/support/run_row.h"
 
 namespace attend::testing {
 namespace {
@@ -27,8 +29,9 @@ struct Cascade {
 // Pages of a pool: the prefix, then each pair's, then each request's, in the order of the pool.
 class Requests {
  public:
-  explicit Requests(const Cascade& c)
+  Requests(const Cascade& c, DeviceType device)
       : c_(c),
+        device_(device),
         batch_(static_cast<int64_t>(c.own.size())),
         own_pages_((*std::max_element(c.own.begin(), c.own.end()) + kPageSize - 1) / kPageSize),
         pages_(c.shared_pages + pairs() * c.group_pages + batch_ * own_pages_),
@@ -61,7 +64,7 @@ class Requests {
   }
 
   // One call over all the pages.
-  void attend_whole() { PagedAttention().forward(whole, params); }
+  void attend_whole() { forward_there(PagedAttention(), device_, whole, params); }
 
   // The prefix once, each pair's pages once a pair, each request's own, merged level by level.
   void attend_in_parts() {
@@ -71,12 +74,10 @@ class Requests {
       for (int64_t pair = 0; pair < pairs(); ++pair)
         attend_shared(2 * pair, std::min<int64_t>(2, batch_ - 2 * pair),
                       c_.shared_pages + pair * c_.group_pages, c_.group_pages, next_out, next_lse);
-      MergePartials().forward(
-          {out.view, lse.view, next_out.view, next_lse.view, out.view, lse.view}, {});
+      join({out.view, lse.view, next_out.view, next_lse.view, out.view, lse.view});
     }
     attend_own(next_out, next_lse);
-    MergePartials().forward(
-        {out.view, lse.view, next_out.view, next_lse.view, whole.out, whole.lse}, {});
+    join({out.view, lse.view, next_out.view, next_lse.view, whole.out, whole.lse});
   }
   void forget_outputs() {
     for (const Placed* t : {&out_, &lse_})
@@ -87,6 +88,7 @@ class Requests {
   AttentionParams params;
 
  private:
+  void join(const MergeArgs& m) const { forward_there(MergePartials(), device_, m, {}); }
   int64_t pairs() const { return (batch_ + 1) / 2; }
   int64_t first_own() const { return c_.shared_pages + pairs() * c_.group_pages; }
   Placed rows() const {  // parts are f32, so that only the result is rounded
@@ -114,7 +116,7 @@ class Requests {
     a.k = keys(k_.view), a.v = keys(v_.view);
     a.lse = contiguous(address_of(lse.view, {first}), DType::kF32, {1, kHeads, count * c_.rows});
     a.lse.stride[1] = batch_ * c_.rows;
-    FlashAttention().forward(a, {});
+    forward_there(FlashAttention(), device_, a, {});
   }
   void attend_own(const Placed& out, const Placed& lse) const {  // the sinks are here, once
     AttentionArgs a = whole;
@@ -122,19 +124,21 @@ class Requests {
     a.seq.block_table =
         contiguous(const_cast<int32_t*>(own_table_.data()), DType::kI32, {batch_, own_pages_});
     a.seq.seqused_k = contiguous(const_cast<int32_t*>(own_keys_.data()), DType::kI32, {batch_});
-    PagedAttention().forward(a, params);
+    forward_there(PagedAttention(), device_, a, params);
   }
 
   const Cascade& c_;
+  const DeviceType device_;
   const int64_t batch_, own_pages_, pages_;
   Placed k_, v_, q_, out_, lse_, sinks_;
   std::vector<int32_t> table_, own_table_, keys_, own_keys_;
 };
 
-class CascadeTest : public ::testing::TestWithParam<Cascade> {};
+class CascadeTest : public ::testing::TestWithParam<std::tuple<Cascade, DeviceType>> {};
 
 TEST_P(CascadeTest, PartsMeanTheSameAsOnePagedCall) {
-  Requests requests(GetParam());
+  const auto& [cascade, device] = GetParam();
+  Requests requests(cascade, device);
   const Judge judge(requests.whole, requests.params);
   requests.attend_in_parts();
   const auto parts = judge.compare(requests.whole);
@@ -155,8 +159,13 @@ const Cascade kCascades[] = {
     {"NothingOfItsOwn", DType::kF32, 3, {0, 7, 0}, 2, 0, false},
     {"SinksF32", DType::kF32, 3, {4, 3}, 2, 0, true, true},
 };
-INSTANTIATE_TEST_SUITE_P(Merge, CascadeTest, ::testing::ValuesIn(kCascades),
-                         [](const auto& p) { return std::string(p.param.name); });
+INSTANTIATE_TEST_SUITE_P(Merge, CascadeTest,
+                         ::testing::Combine(::testing::ValuesIn(kCascades),
+                                            ::testing::ValuesIn(test_devices())),
+                         [](const auto& p) {
+                           return std::get<0>(p.param).name + std::string("_") +
+                                  name(std::get<1>(p.param));
+                         });
 
 }  // namespace
 }  // namespace attend::testing

@@ -58,7 +58,7 @@ const Refusal kRefusals[] = {
     {"LseHeads", [](MergeArgs& m) { m.lse_a.shape[1] = 1; }, "lse_a dim 1 is 1, expected 2 (heads of out_a)"},
     {"LseSeqlen", [](MergeArgs& m) { m.lse_b.shape[2] = 4; }, "lse_b dim 2 is 4, expected 3 (seqlen_q of out_a)"},
     {"Device", [](MergeArgs& m) { m.lse_b.device = {DeviceType::kCuda, 1}; },
-     "lse_b is on cuda:1, expected native:0 like all tensors of the call"},
+     "lse_b is on cuda:1, expected native:0 (device of out_a)"},
     {"NullData", [](MergeArgs& m) { m.out_b.data = nullptr; }, "out_b data is null, expected memory for 48 elements"},
     {"Twice", [](MergeArgs& m) { m.out.stride[1] = 0; }, "out strides put two elements at one address, expected distinct ones"},
     {"ShiftedIntoA", [](MergeArgs& m) { m.out = m.out_a; m.out.data = static_cast<float*>(m.out.data) + 1; },

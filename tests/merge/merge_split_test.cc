@@ -5,7 +5,9 @@
 #include <random>
 
 #include "tests/merge/partials.h"
+#include "tests/support/devices.h"
 #include "tests/support/judge.h"
+#include "tests/support/run_row.h"
 
 namespace attend::testing {
 namespace {
@@ -22,8 +24,9 @@ constexpr int64_t kBatch = 2, kRows = 37, kKeys = 203, kHeads = 4, kKvHeads = 2,
 // One call of attention, of which parts are attended by themselves: keys [begin, end).
 class Whole {
  public:
-  explicit Whole(const Split& split)
-      : q_(split.dtype, {kBatch, kRows, kHeads, kDim}, Strides::kContiguous, 1, 2),
+  explicit Whole(const Split& split, DeviceType device = DeviceType::kNative)
+      : device_(device),
+        q_(split.dtype, {kBatch, kRows, kHeads, kDim}, Strides::kContiguous, 1, 2),
         k_(split.dtype, {kBatch, kKeys, kKvHeads, kDim}, Strides::kHeadsFirst, 1, 2),
         v_(split.dtype, {kBatch, kKeys, kKvHeads, kDim}, Strides::kContiguous, 1, 2),
         out_(split.dtype, {kBatch, kRows, kHeads, kDim}, Strides::kContiguous, 1, 2),
@@ -56,7 +59,7 @@ class Whole {
     std::vector<int64_t> q_start(kBatch, kKeys - kRows - begin);
     words.mask.q_start = contiguous(q_start.data(), DType::kI64, {kBatch});
     if (!sinks) words.sinks = {};
-    FlashAttention().forward(a, words);
+    forward_there(FlashAttention(), device_, a, words);
     return p;
   }
 
@@ -64,14 +67,15 @@ class Whole {
   AttentionParams params;
 
  private:
+  const DeviceType device_;
   Placed q_, k_, v_, out_, lse_, sinks_;
 };
 
-class SplitAlgebra : public ::testing::TestWithParam<Split> {};
+class SplitAlgebra : public ::testing::TestWithParam<std::tuple<Split, DeviceType>> {};
 
 TEST_P(SplitAlgebra, RandomTreesOfPartsAreTheWhole) {
-  const Split split = GetParam();
-  Whole whole(split);
+  const auto& [split, device] = GetParam();
+  Whole whole(split, device);
   const Judge judge(whole.args, whole.params);
   std::mt19937 random(5);
   for (int tree = 0; tree < 6; ++tree) {
@@ -89,7 +93,7 @@ TEST_P(SplitAlgebra, RandomTreesOfPartsAreTheWhole) {
       MergeArgs m{parts[a].out.view, parts[a].lse.view, parts[b].out.view,
                   parts[b].lse.view, parts[a].out.view, parts[a].lse.view};
       if (parts.size() == 2) m.out = whole.args.out, m.lse = whole.args.lse;
-      MergePartials().forward(m, {});
+      forward_there(MergePartials(), device, m, {});
       parts.erase(parts.begin() + static_cast<int64_t>(b));
     }
     const auto verdicts = judge.compare(whole.args);
@@ -105,8 +109,13 @@ constexpr Split kSplits[] = {{"F32", DType::kF32},
                              {"F32Sinks", DType::kF32, false, true},
                              {"F32Window", DType::kF32, true, false, 20},
                              {"F16WindowSinksSoftcap", DType::kF16, true, true, 9, 5.0f}};
-INSTANTIATE_TEST_SUITE_P(Merge, SplitAlgebra, ::testing::ValuesIn(kSplits),
-                         [](const auto& p) { return std::string(p.param.name); });
+INSTANTIATE_TEST_SUITE_P(Merge, SplitAlgebra,
+                         ::testing::Combine(::testing::ValuesIn(kSplits),
+                                            ::testing::ValuesIn(test_devices())),
+                         [](const auto& p) {
+                           return std::get<0>(p.param).name + std::string("_") +
+                                  name(std::get<1>(p.param));
+                         });
 
 // The other reading, sinks in both parts, must fail the same rule: the test above can see it.
 TEST(SplitAlgebra, SinksCountedTwiceWouldShow) {
@@ -114,9 +123,9 @@ TEST(SplitAlgebra, SinksCountedTwiceWouldShow) {
   const Judge judge(whole.args, whole.params);
   Whole::Part a = whole.part(0, 100, true), b = whole.part(0, 0, true);
   Whole::Part rest = whole.part(100, kKeys, false);
-  MergePartials().forward({a.out.view, a.lse.view, b.out.view, b.lse.view, a.out.view, a.lse.view},
-                          {});
-  MergePartials().forward(
+  const MergePartials merge;
+  merge.forward({a.out.view, a.lse.view, b.out.view, b.lse.view, a.out.view, a.lse.view}, {});
+  merge.forward(
       {a.out.view, a.lse.view, rest.out.view, rest.lse.view, whole.args.out, whole.args.lse}, {});
   EXPECT_FALSE(all_ok(judge.compare(whole.args)));
 }

@@ -6,6 +6,8 @@
 
 #include "attend/parallel.h"
 #include "tests/merge/partials.h"
+#include "tests/support/devices.h"
+#include "tests/support/run_row.h"
 #include "tests/support/worked.h"
 
 namespace attend::testing {
@@ -13,17 +15,20 @@ namespace {
 
 std::vector<const MergeKernel*> rows() {
   std::vector<const MergeKernel*> list;
-  for (const MergeKernel& row : Registry::global().merge_kernels(DeviceType::kNative))
-    if (row.available(Device{})) list.push_back(&row);
+  for (const MergeKernel& row : test_merge_rows())
+    if (row.available(Device{row.device, 0})) list.push_back(&row);
   return list;
 }
 void run(const MergeKernel* row, const MergeArgs& args) {
-  EXPECT_STREQ(MergePartials().run_kernel(row->name, args, {}).kernel, row->name);
+  EXPECT_STREQ(run_row(*row, args).kernel, row->name);
 }
 
 TEST(Merge, HasAPortableRow) {
-  ASSERT_FALSE(rows().empty());
-  EXPECT_STREQ(rows().back()->name, "merge/native/portable");
+  for (DeviceType device : test_devices()) {
+    const auto all = Registry::global().merge_kernels(device);
+    ASSERT_FALSE(all.empty());
+    EXPECT_EQ(all.back().name, portable_row(OpId::kMerge, device));
+  }
 }
 
 // O12: T 1, S 5, H 1, D 2, parts [0, 3) and [3, 5).
@@ -289,7 +294,7 @@ TEST(Merge, NothingToJoinIsLegal) {
   for (const std::vector<int64_t>& shape :
        std::vector<std::vector<int64_t>>{{0, 3, 2, 8}, {2, 0, 2, 8}, {2, 3, 0, 8}, {0, 2, 8}}) {
     Parts t({shape, DType::kF32, DType::kF32, DType::kF32, Strides::kContiguous});
-    EXPECT_STREQ(MergePartials().forward(t.args, {}).kernel, "merge/native/portable");
+    for (const MergeKernel* row : rows()) run(row, t.args);
   }
 }
 
@@ -297,7 +302,8 @@ TEST(Merge, DoorsAnswer) {
   O12 t(DType::kF32, false);
   const MergePartials merge;
   EXPECT_STREQ(merge.supports(t.args, {}, Device{}).kernel, "merge/native/portable");
-  ASSERT_EQ(merge.explain(t.args, {}, Device{}).size(), rows().size());
+  ASSERT_EQ(merge.explain(t.args, {}, Device{}).size(),
+            Registry::global().merge_kernels(DeviceType::kNative).size());
   EXPECT_TRUE(std::isnan(t.out.all()[0]));
   EXPECT_STREQ(merge.forward(t.args, {}).kernel, "merge/native/portable");
   EXPECT_NEAR(t.out.all()[0], 0.296889, 2e-6);

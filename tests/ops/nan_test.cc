@@ -41,7 +41,7 @@ class NaNs : public RowTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Native, NaNs,
+INSTANTIATE_TEST_SUITE_P(Rows, NaNs,
                          ::testing::ValuesIn(rows_and_dtypes({OpId::kVanilla, OpId::kFlash})),
                          [](const auto& p) { return test_name(p.param); });
 

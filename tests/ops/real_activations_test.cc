@@ -62,7 +62,7 @@ class RealActivations : public RowTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Native, RealActivations,
+INSTANTIATE_TEST_SUITE_P(Rows, RealActivations,
                          ::testing::ValuesIn(rows_and_dtypes({OpId::kVanilla, OpId::kFlash})),
                          [](const auto& p) { return test_name(p.param); });
 

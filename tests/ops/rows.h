@@ -1,15 +1,14 @@
 #pragma once
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "attend/error.h"
-#include "attend/operator.h"
-#include "attend/registry.h"
+#include "tests/support/devices.h"
+#include "tests/support/run_row.h"
 
-// Every row of an operator on native x every element type: the parameter of the tests of meaning.
+// Every row of an operator x every element type: the parameter of the tests of meaning.
 namespace attend::testing {
 
 struct RowDtype {
@@ -20,8 +19,7 @@ struct RowDtype {
 inline std::vector<RowDtype> rows_and_dtypes(std::initializer_list<OpId> ops) {
   std::vector<RowDtype> list;
   for (OpId op : ops) {
-    for (const AttentionKernel& row :
-         Registry::global().attention_kernels(op, DeviceType::kNative)) {
+    for (const AttentionKernel& row : test_rows(op)) {
       for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) list.push_back({&row, dtype});
     }
   }
@@ -29,9 +27,7 @@ inline std::vector<RowDtype> rows_and_dtypes(std::initializer_list<OpId> ops) {
 }
 
 inline std::string test_name(const RowDtype& p) {
-  std::string text = std::string(p.row->name) + "_" + name(p.dtype);
-  std::replace(text.begin(), text.end(), '/', '_');
-  return text;
+  return test_name_of(p.row->name) + "_" + name(p.dtype);
 }
 
 inline void PrintTo(const RowDtype& p, std::ostream* stream) {
@@ -47,7 +43,7 @@ class RowTest : public ::testing::TestWithParam<RowDtype> {
   [[nodiscard]] bool run(const AttentionArgs& args, const AttentionParams& params,
                          const ExecContext& context = {}) const {
     try {
-      attention_op(op()).run_kernel(GetParam().row->name, args, params, context);
+      run_row(*GetParam().row, args, params, context);
       return true;
     } catch (const Error& e) {
       if (e.code() != ErrorCode::kUnsupported) throw;

@@ -7,9 +7,9 @@ namespace {
 const Refusal kRefusals[] = {
     // clang-format off
     {"DeviceOfK", kAny, false, [](RefusedCall& c) { c.args.k.device = {DeviceType::kCuda, 1}; }, ErrorCode::kInvalidArgument,
-     "k is on cuda:1, expected native:0 like all tensors of the call"},
+     "k is on cuda:1, expected native:0 (device of q)"},
     {"DeviceOfLse", kAny, false, [](RefusedCall& c) { c.args.lse.device = {DeviceType::kRocm, 0}; }, ErrorCode::kInvalidArgument,
-     "lse is on rocm:0, expected native:0 like all tensors of the call"},
+     "lse is on rocm:0, expected native:0 (device of q)"},
     {"RankTooLarge", kAny, false, [](RefusedCall& c) { c.args.q.rank = 7; }, ErrorCode::kInvalidArgument,
      "q rank is 7, expected at most 5"},
     {"DtypeUnknown", kAny, false, [](RefusedCall& c) { c.args.v.dtype = static_cast<DType>(99); }, ErrorCode::kInvalidArgument,

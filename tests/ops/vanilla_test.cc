@@ -27,7 +27,7 @@ class Vanilla : public RowTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Native, Vanilla, ::testing::ValuesIn(rows_and_dtypes({OpId::kVanilla})),
+INSTANTIATE_TEST_SUITE_P(Rows, Vanilla, ::testing::ValuesIn(rows_and_dtypes({OpId::kVanilla})),
                          [](const auto& p) { return test_name(p.param); });
 
 // O7: scaled scores as printed there; the cap and the mask by their definitions.

@@ -50,7 +50,7 @@ class WorkedOracles : public RowTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Native, WorkedOracles,
+INSTANTIATE_TEST_SUITE_P(Rows, WorkedOracles,
                          ::testing::ValuesIn(rows_and_dtypes({OpId::kVanilla, OpId::kFlash,
                                                               OpId::kSplash, OpId::kSdpa,
                                                               OpId::kRing})),

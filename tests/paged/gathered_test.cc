@@ -5,9 +5,9 @@
 #include <map>
 
 #include "attend/error.h"
-#include "attend/operator.h"
-#include "attend/registry.h"
 #include "tests/paged/gather.h"
+#include "tests/support/devices.h"
+#include "tests/support/run_row.h"
 #include "tests/support/tensors.h"
 
 namespace attend::testing {
@@ -32,18 +32,19 @@ class Gathering : public ::testing::Test {
     const std::unique_ptr<Gathered> g = gather(t.args, t.params);
     const char* op = g ? counterpart(g->args) : nullptr;
     if (!op) return;
-    for (const AttentionKernel& row :
-         Registry::global().attention_kernels(OpId::kPaged, DeviceType::kNative)) {
+    for (const AttentionKernel& row : test_rows(OpId::kPaged)) {
       t.reset_outputs();
       try {
-        attention_op(OpId::kPaged).run_kernel(row.name, t.args, t.params);
+        run_row(row, t.args, t.params);
       } catch (const Error& e) {
         ASSERT_EQ(e.code(), ErrorCode::kUnsupported) << e.what();
         continue;
       }
       const std::vector<std::byte> paged = t.output_bytes(false);
       t.reset_outputs();
-      ASSERT_NO_THROW(attention_op(op_from_name(op)).run_kernel(on(op, row), g->args, g->params));
+      ASSERT_NO_THROW(on_device(row.device, g->args, g->params, {}, [&](const auto&... call) {
+        return attention_op(op_from_name(op)).run_kernel(on(op, row), call...);
+      }));
       EXPECT_TRUE(t.output_bytes(false) == paged) << row.name << " and " << on(op, row);
       ++compared_[on(op, row)];
     }
@@ -54,8 +55,10 @@ class Gathering : public ::testing::Test {
 TEST_F(Gathering, EveryCaseHasTheBitsOfTheContiguousCall) {
   for (const AttentionCase& c : cases(tier_from_environment()))
     if (c.paged()) compare(c);
-  EXPECT_GE(compared_["flash/native/portable"], 100);
-  EXPECT_GE(compared_["decode/native/portable"], 5);
+  for (DeviceType device : test_devices()) {
+    EXPECT_GE(compared_[portable_row(OpId::kFlash, device)], 100);
+    EXPECT_GE(compared_[portable_row(OpId::kDecode, device)], 5);
+  }
 }
 
 // Lengths from 1 to 3 pages and 1; of large pages those around their borders.
@@ -98,8 +101,10 @@ TEST_P(PageBorders, OfEveryOrderAndTableHaveTheBitsOfTheContiguousCall) {
       }
     }
   }
-  EXPECT_EQ(compared_["flash/native/portable"], 16);
-  EXPECT_EQ(compared_["decode/native/portable"], 8);
+  for (DeviceType device : test_devices()) {
+    EXPECT_EQ(compared_[portable_row(OpId::kFlash, device)], 16);
+    EXPECT_EQ(compared_[portable_row(OpId::kDecode, device)], 8);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(PageSizes, PageBorders, ::testing::Values(1, 2, 8, 16, 32, 64, 128, 256));

@@ -75,7 +75,7 @@ class PagedOracles : public RowTest {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Native, PagedOracles, ::testing::ValuesIn(rows_and_dtypes({OpId::kPaged})),
+INSTANTIATE_TEST_SUITE_P(Rows, PagedOracles, ::testing::ValuesIn(rows_and_dtypes({OpId::kPaged})),
                          [](const auto& p) { return test_name(p.param); });
 
 const std::vector<double> kDecode = {0.296889, 0.343064, 0.491114, 0.421927};

@@ -13,13 +13,12 @@ namespace attend::testing {
 // Calls visit(row, case, tensors) where the row takes the case. tensors holds what the row makes of
 // it in memory of the usual kind. Returns how many calls were visited.
 template <class Cases, class Visit>
-int each_guarded_call(OpId op, const Cases& cases, const Visit& visit) {
+int each_guarded_call(OpId op, DeviceType device, const Cases& cases, const Visit& visit) {
   int visited = 0;
   for (const AttentionCase& c : cases) {
     if (!in_domain(op, c)) continue;
     CaseTensors tensors = make_tensors(as_read_by(op, c));
-    for (const AttentionKernel& row :
-         Registry::global().attention_kernels(op, DeviceType::kNative)) {
+    for (const AttentionKernel& row : Registry::global().attention_kernels(op, device)) {
       const Fault fault(std::string(row.name) + " on " + name(c));
       tensors.reset_outputs();
       const CaseTensors& before = tensors;
@@ -34,9 +33,10 @@ int each_guarded_call(OpId op, const Cases& cases, const Visit& visit) {
   return visited;
 }
 
-inline void run_row(const AttentionKernel& row, const AttentionArgs& args,
-                    const AttentionParams& params) {
-  attention_op(row.op).run_kernel(row.name, args, params);
+// Of the rows of native, whose memory can be poisoned.
+template <class Cases, class Visit>
+int each_guarded_call(OpId op, const Cases& cases, const Visit& visit) {
+  return each_guarded_call(op, DeviceType::kNative, cases, visit);
 }
 
 }  // namespace attend::testing

@@ -49,9 +49,8 @@ struct Answer {
 };
 
 Answer try_word(const AttentionKernel& row, const WordTrial& trial, Types types) {
-  const AttentionOp& op = attention_op(row.op);
   HonestCall plain(row.op, types.dtype, types.cache);
-  if (const Thrown e = thrown([&] { op.run_kernel(row.name, plain.args, plain.params); });
+  if (const Thrown e = thrown([&] { run_row(row, plain.args, plain.params); });
       e.code != ErrorCode::kOk)
     return {Outcome::kRowRefuses, e.what};
 
@@ -59,8 +58,8 @@ Answer try_word(const AttentionKernel& row, const WordTrial& trial, Types types)
   trial.beside(before);
   trial.beside(after);
   trial.set(after);
-  const Thrown first = thrown([&] { op.run_kernel(row.name, before.args, before.params); });
-  const Thrown e = thrown([&] { op.run_kernel(row.name, after.args, after.params); });
+  const Thrown first = thrown([&] { run_row(row, before.args, before.params); });
+  const Thrown e = thrown([&] { run_row(row, after.args, after.params); });
   if (e.code != ErrorCode::kOk) return {Outcome::kRefused, e.what};
   // What the oracle makes of the pages that the call has stored is what the judge asks first.
   const auto verdicts = judge(after.args, after.as_read());
@@ -69,17 +68,21 @@ Answer try_word(const AttentionKernel& row, const WordTrial& trial, Types types)
   return {before.written() == after.written() ? Outcome::kSame : Outcome::kChanged, ""};
 }
 
-class Honesty : public ::testing::TestWithParam<OpId> {};
-INSTANTIATE_TEST_SUITE_P(Native, Honesty, ::testing::ValuesIn(kAttention),
-                         [](const auto& p) { return name(p.param); });
+class Honesty : public ::testing::TestWithParam<OpOnDevice> {};
+INSTANTIATE_TEST_SUITE_P(Rows, Honesty,
+                         ::testing::ValuesIn(on_test_devices({std::begin(kAttention),
+                                                              std::end(kAttention)})),
+                         [](const auto& p) { return test_name_of(p.param); });
+
+bool is_bound(const std::string& word) { return word.starts_with("max_seqlen_"); }
 
 TEST_P(Honesty, NoWordIsIgnored) {
-  const OpId op = GetParam();
+  const auto& [op, device] = GetParam();
   for (const WordTrial& trial : word_trials()) {
     // A ring of several ranks is tests/ring's.
     if (op == OpId::kRing && std::string(trial.word) == "ring_transport") continue;
     int taken = 0;
-    for (const AttentionKernel& row : Registry::global().attention_kernels(op, DeviceType::kNative))
+    for (const AttentionKernel& row : Registry::global().attention_kernels(op, device))
       for (const Types types : types_of(op, trial.word)) {
         const auto [outcome, said] = try_word(row, trial, types);
         const std::string what =
@@ -90,6 +93,8 @@ TEST_P(Honesty, NoWordIsIgnored) {
           const bool named = said.find(trial.word) != std::string::npos ||
                              (trial.or_says && said.find(trial.or_says) != std::string::npos);
           EXPECT_TRUE(named) << what << ": " << said;
+        } else if (device != DeviceType::kNative && is_bound(trial.word)) {
+          continue;  // lengths in a device's memory are not read before the launch: right is enough
         } else if (trial.permission) {
           EXPECT_EQ(outcome, Outcome::kSame) << what;
         } else {

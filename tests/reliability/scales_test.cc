@@ -67,18 +67,23 @@ void expect_gold(const AttentionKernel& row, const AttentionCase& c, const CaseT
 }
 
 TEST(Scales, OfPages) {
-  EXPECT_GT(each_guarded_call(OpId::kPaged, cache_cases(Family::kPaged), expect_gold), 500);
+  for (DeviceType device : test_devices())
+    EXPECT_GT(each_guarded_call(OpId::kPaged, device, cache_cases(Family::kPaged), expect_gold),
+              150);
 }
 
 TEST(Scales, OfCaches) {
-  EXPECT_GT(each_guarded_call(OpId::kDecode, cache_cases(Family::kDecode), expect_gold), 500);
+  for (DeviceType device : test_devices())
+    EXPECT_GT(each_guarded_call(OpId::kDecode, device, cache_cases(Family::kDecode), expect_gold),
+              150);
 }
 
-class Scales : public ::testing::TestWithParam<OpId> {};
-INSTANTIATE_TEST_SUITE_P(Native, Scales,
-                         ::testing::Values(OpId::kVanilla, OpId::kFlash, OpId::kSplash, OpId::kSdpa,
-                                           OpId::kRing),
-                         [](const auto& p) { return name(p.param); });
+class Scales : public ::testing::TestWithParam<OpOnDevice> {};
+INSTANTIATE_TEST_SUITE_P(Rows, Scales,
+                         ::testing::ValuesIn(on_test_devices({OpId::kVanilla, OpId::kFlash,
+                                                              OpId::kSplash, OpId::kSdpa,
+                                                              OpId::kRing})),
+                         [](const auto& p) { return test_name_of(p.param); });
 
 TEST_P(Scales, OfRows) {
   std::vector<AttentionCase> list;
@@ -92,10 +97,10 @@ TEST_P(Scales, OfRows) {
             c.alibi = alibi;
             c.scale = scale;
             c.layout = ragged ? Layout::kRagged : Layout::kDense;
-            c.causal = GetParam() == OpId::kSplash;
+            c.causal = GetParam().op == OpId::kSplash;
             list.push_back(c);
           }
-  EXPECT_GT(each_guarded_call(GetParam(), list, expect_gold), 40);
+  EXPECT_GT(each_guarded_call(GetParam().op, GetParam().device, list, expect_gold), 40);
 }
 
 }  // namespace

@@ -13,14 +13,18 @@ std::string operator_of(const RunResult& result) {
   return std::string(result.kernel).substr(0, std::string(result.kernel).find('/'));
 }
 
-RunResult run(const AttentionCase& c) {
+RunResult run(const AttentionCase& c, DeviceType device) {
   SCOPED_TRACE(name(c));
   CaseTensors t = make_tensors(c);
-  const RunResult result = SplashAttention().forward(t.args, t.params);
+  // A device reads no lengths: that the longest sequence has one row must be told.
+  if (c.layout == Layout::kRagged) t.args.seq.max_seqlen_q = c.seqlen_q;
+  const RunResult result = forward_there(SplashAttention(), device, t.args, t.params);
   const auto verdicts = judge(t.args, t.params);
   EXPECT_TRUE(all_ok(verdicts)) << to_string(verdicts);
   EXPECT_EQ(t.damaged_guard(), "");
-  EXPECT_STREQ(SplashAttention().supports(t.args, t.params, {}).kernel, result.kernel);
+  relabel(t.args, t.params, Device{device, 0});
+  EXPECT_STREQ(SplashAttention().supports(t.args, t.params, Device{device, 0}).kernel,
+               result.kernel);
   return result;
 }
 
@@ -31,34 +35,38 @@ AttentionCase call() {
   return c;
 }
 
-TEST(Fallback, ACallThatIsNeitherCausalNorSparse) {
+class Fallback : public ::testing::TestWithParam<DeviceType> {};
+INSTANTIATE_TEST_SUITE_P(Devices, Fallback, ::testing::ValuesIn(test_devices()),
+                         [](const auto& p) { return name(p.param); });
+
+TEST_P(Fallback, ACallThatIsNeitherCausalNorSparse) {
   AttentionCase c = call();
   c.softcap = 5, c.bias = Spread::kFull, c.alibi = PerHead::k1D, c.sinks = PerHead::k2D;
-  const RunResult result = run(c);
+  const RunResult result = run(c, GetParam());
   EXPECT_EQ(operator_of(result), "vanilla");
   EXPECT_NE(std::string(result.note).find("neither causal nor sparse"), std::string::npos)
       << result.note;
 }
 
-TEST(Fallback, OneQueryRowKeepsItsMask) {
+TEST_P(Fallback, OneQueryRowKeepsItsMask) {
   for (Layout layout : {Layout::kDense, Layout::kRagged}) {
     AttentionCase c = call();
     c.layout = layout;
     c.seqlen_q = 1;
     c.causal = true, c.window_left = 9;
-    RunResult result = run(c);
+    RunResult result = run(c, GetParam());
     EXPECT_EQ(operator_of(result), "vanilla");
     EXPECT_NE(std::string(result.note).find("one query row"), std::string::npos) << result.note;
     c.window_left = -1;
     c.family = Family::kSplash;
     c.block_mask = Spread::kFull, c.block_mask_q = 16, c.block_mask_k = 8;
-    result = run(c);
+    result = run(c, GetParam());
     EXPECT_EQ(operator_of(result), "vanilla");
   }
 }
 
 // Any one of these words is splash's own business.
-TEST(Fallback, NotWhereAWordMakesTheCallSparse) {
+TEST_P(Fallback, NotWhereAWordMakesTheCallSparse) {
   std::vector<AttentionCase> list(7, call());
   list[0].causal = true;
   list[1].block_size = 8;
@@ -69,7 +77,7 @@ TEST(Fallback, NotWhereAWordMakesTheCallSparse) {
   list[6].family = Family::kSplash, list[6].block_mask = Spread::kRowsKeys;
   list[6].block_mask_q = list[6].block_mask_k = 16;
   for (const AttentionCase& c : list) {
-    const RunResult result = run(c);
+    const RunResult result = run(c, GetParam());
     EXPECT_EQ(operator_of(result), "splash") << name(c);
     EXPECT_STREQ(result.note, "");
   }

@@ -51,11 +51,11 @@ std::vector<DeviceType> devices_from_environment() {
   return devices;
 }
 
-template <class Rows>
-auto pointers(const Rows& rows_on) {
-  std::vector<decltype(rows_on(DeviceType::kNative).data())> list;
+template <class Row, class Rows>
+std::vector<std::reference_wrapper<const Row>> listed(const Rows& rows_on) {
+  std::vector<std::reference_wrapper<const Row>> list;
   for (DeviceType device : test_devices())
-    for (const auto& row : rows_on(device)) list.push_back(&row);
+    for (const Row& row : rows_on(device)) list.emplace_back(row);
   return list;
 }
 
@@ -66,14 +66,22 @@ const std::vector<DeviceType>& test_devices() {
   return devices;
 }
 
-std::vector<const AttentionKernel*> test_rows(OpId op) {
-  return pointers([&](DeviceType d) { return Registry::global().attention_kernels(op, d); });
+std::vector<std::reference_wrapper<const AttentionKernel>> test_rows(OpId op) {
+  return listed<AttentionKernel>(
+      [&](DeviceType d) { return Registry::global().attention_kernels(op, d); });
 }
-std::vector<const GdnKernel*> test_gdn_rows() {
-  return pointers([](DeviceType d) { return Registry::global().gdn_kernels(d); });
+std::vector<std::reference_wrapper<const GdnKernel>> test_gdn_rows() {
+  return listed<GdnKernel>([](DeviceType d) { return Registry::global().gdn_kernels(d); });
 }
-std::vector<const MergeKernel*> test_merge_rows() {
-  return pointers([](DeviceType d) { return Registry::global().merge_kernels(d); });
+std::vector<std::reference_wrapper<const MergeKernel>> test_merge_rows() {
+  return listed<MergeKernel>([](DeviceType d) { return Registry::global().merge_kernels(d); });
+}
+
+std::string portable_row(OpId op, DeviceType device) {
+  const bool native = device == DeviceType::kNative;
+  if (native && op == OpId::kVanilla) return "vanilla/native/eigen";
+  if (native && op == OpId::kSdpa) return "sdpa/native/flash";
+  return name(op) + std::string("/") + name(device) + "/portable";
 }
 
 std::vector<OpOnDevice> on_test_devices(const std::vector<OpId>& ops) {

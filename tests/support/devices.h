@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,9 +15,12 @@ namespace attend::testing {
 const std::vector<DeviceType>& test_devices();
 
 // The rows of an operator on those devices, one device after another.
-std::vector<const AttentionKernel*> test_rows(OpId op);
-std::vector<const GdnKernel*> test_gdn_rows();
-std::vector<const MergeKernel*> test_merge_rows();
+std::vector<std::reference_wrapper<const AttentionKernel>> test_rows(OpId op);
+std::vector<std::reference_wrapper<const GdnKernel>> test_gdn_rows();
+std::vector<std::reference_wrapper<const MergeKernel>> test_merge_rows();
+
+// The row that accepts every case of its operator's domain, whatever the machine.
+std::string portable_row(OpId op, DeviceType device);
 
 // An operator on a device, the parameter of tests that are about no single row.
 struct OpOnDevice {
