@@ -44,6 +44,7 @@ struct BroadcastView {
   int64_t b = 0, h = 0, i = 0, j = 0;
   DType dtype = DType::kBool;
 
+  BroadcastView() = default;
   ATTEND_HD explicit BroadcastView(const TensorView& t)
       : base(static_cast<const std::byte*>(t.data)),
         b(step(t, 4)),

@@ -76,28 +76,13 @@ TileKind of_ranges(const RowMask& mask, const Block& t) {
   return mask.classify(t.i0, t.i1, t.j0, t.j1);
 }
 
-bool by_head(const TensorView& t) { return t && t.rank >= 3 && t.dim(-3) > 1; }
-
 }  // namespace
-
-TileShape plan_tile_shape(const AttentionParams& p) {
-  TileShape shape;
-  const MaskSpec& m = p.mask;
-  if (!m.block_mask) return shape;
-  const auto fit = [](int32_t block, int32_t otherwise) {
-    if (block >= 32 && block <= 128 && block % 32 == 0) return block;
-    return otherwise;
-  };
-  shape.rows = fit(m.block_mask_q, shape.rows);
-  shape.keys = fit(m.block_mask_k, shape.keys);
-  return shape;
-}
 
 BlockPlan::BlockPlan(const AttentionArgs& a, const AttentionParams& p, TileShape shape)
     : shape_(shape) {
   const CallShape call = call_shape(a);
   const MaskSpec& m = p.mask;
-  if (by_head(m.keep) || by_head(m.block_mask)) planes_ = call.heads;
+  planes_ = plan_planes(a, p);
   const BroadcastView keep(m.keep), blocks(m.block_mask);
   for (int64_t b = 0; b < call.batch; ++b) {
     const Sequence s = sequence(a, p, b);

@@ -4,17 +4,10 @@
 
 #include "attend/kernel.h"
 #include "ops/common/mask.h"
+#include "ops/splash/tile_shape.h"
 
 // Splash's plan: what every tile of query rows x keys needs, before any of them is computed.
 namespace attend {
-
-struct TileShape {
-  int32_t rows = 128, keys = 128;
-};
-
-// Tiles that fit the call: those of its block mask where they are neither tiny nor huge, so that no
-// tile lies in two blocks, else 128 x 128.
-TileShape plan_tile_shape(const AttentionParams& p);
 
 class BlockPlan {
  public:

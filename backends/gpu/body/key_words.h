@@ -12,6 +12,7 @@ struct KeyWords {
   int64_t block_q = 1, block_k = 1;
   IndexVector q_ids, kv_ids;  // of one sequence
 
+  KeyWords() = default;
   ATTEND_DEVICE KeyWords(const AttentionParams& p, const Sequence& s)
       : keep(p.mask.keep), bias(p.bias), blocks(p.mask.block_mask) {
     if (blocks) {
@@ -23,8 +24,9 @@ struct KeyWords {
     kv_ids = ids_of(p.mask.kv_segment_ids, s.b, s.k_first);
   }
 
-  // Whether any of them can hide a key.
-  ATTEND_DEVICE bool hide() const { return keep || blocks || q_ids || bias; }
+  // Whether there are any that select pairs; whether any can hide a key, which -inf in a bias does.
+  ATTEND_DEVICE bool select() const { return keep || blocks || q_ids; }
+  ATTEND_DEVICE bool hide() const { return select() || bias; }
 
   // Those of one row.
   struct Row {

@@ -87,7 +87,7 @@ struct TileRecord {
   float *m, *l, *out;
 
   ATTEND_DEVICE TileRecord(const TilesCall& call, int64_t number) {
-    const int64_t rows = call.grid.tile_rows, dim = call.args.v.dim(-1);
+    const int64_t rows = call.grid.record_rows, dim = call.args.v.dim(-1);
     m = call.records + number * rows * (dim + 2);
     l = m + rows;
     out = l + rows;

@@ -25,6 +25,7 @@ struct TileGrid {
   int32_t tiles = 0;        // of the longest sequence
   int32_t split_tiles = 0;  // the first tiles of a sequence, whose keys may be cut; 0 = none is
   int32_t parts = 1;        // most parts that a sequence can have
+  int32_t record_rows = 0;  // most rows of a tile whose keys are cut
 
   ATTEND_HD int64_t whole_blocks() const { return (tiles - split_tiles) * columns; }
   ATTEND_HD int64_t split_blocks() const { return split_tiles * columns * parts; }
@@ -42,7 +43,7 @@ struct TilesCall {
   DevicePlan plan;
   TileGrid grid;
   int32_t stack = 1;
-  // [split_tiles x columns x parts] of tile_rows x (m, l) and tile_rows x v_dim f32
+  // [split_tiles x columns x parts] of record_rows x (m, l) and record_rows x v_dim f32
   float* records = nullptr;
 };
 

@@ -15,6 +15,9 @@ const char* row_name(OpId op, const char* implementation) {
 
 Rows all_rows() {
   Rows rows;
+  add_tiles(rows);
+  add_vanilla(rows);
+  add_ring(rows);
   add_merge(rows);
   add_append(rows);
   add_vendor(rows);
