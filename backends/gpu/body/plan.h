@@ -17,7 +17,12 @@ struct Plan {
 
   static ATTEND_DEVICE void run(Thread& x, const TilesCall& call) {
     auto& shared = *reinterpret_cast<Shared*>(x.shared());
-    if (x.tid() == 0) shared.fill(call, x.block().x);
+    if (x.tid() == 0) shared.place(call, x.block().x);
+    x.sync();
+    if (x.tid() == 0 && shared.kind != TileKind::kSkip) {  // apart: scalar registers are few
+      shared.words = KeyWords(call.params, shared.seq);
+      shared.kind = shared.seq.mask.classify(shared.i0, shared.i1, shared.j0, shared.j1);
+    }
     x.sync();
     TileKind kind = shared.kind;
     if (kind != TileKind::kSkip && shared.words.select()) kind = both(kind, of_words(x, shared));
@@ -32,7 +37,7 @@ struct Plan {
     int64_t head, i0, i1, j0, j1;  // rows [i0, i1), keys [j0, j1)
     uint32_t any, all;
 
-    ATTEND_DEVICE void fill(const TilesCall& call, int64_t n) {
+    ATTEND_DEVICE void place(const TilesCall& call, int64_t n) {
       const DevicePlan& plan = call.plan;
       const int64_t column = n % plan.key_tiles, row = n / plan.key_tiles % plan.row_tiles;
       const int64_t plane = n / plan.key_tiles / plan.row_tiles;
@@ -48,8 +53,7 @@ struct Plan {
       j0 = column * plan.keys;
       j1 = least(j0 + plan.keys, seq.k_len);
       if (i0 >= i1 || j0 >= j1) return;
-      words = KeyWords(call.params, seq);
-      kind = seq.mask.classify(i0, i1, j0, j1);
+      kind = TileKind::kPartial;
     }
     static ATTEND_DEVICE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
   };
