@@ -7,9 +7,9 @@ namespace {
 const Refusal kRefusals[] = {
     // clang-format off
     {"CuQStart", kPlain, true, [](RefusedCall& c) { c.args.seq.cu_seqlens_q = c.indices({1, 3, 6}); }, ErrorCode::kInvalidArgument,
-     "cu_seqlens_q[0] is 1, expected 0"},
+     "cu_seqlens_q[0] is 1, expected 0", true},
     {"CuQFalls", kPlain, true, [](RefusedCall& c) { c.args.seq.cu_seqlens_q = c.indices({0, 5, 4}, DType::kI64); }, ErrorCode::kInvalidArgument,
-     "cu_seqlens_q[2] is 4, expected at least 5, the value before it"},
+     "cu_seqlens_q[2] is 4, expected at least 5, the value before it", true},
     {"CuQBeyond", kPlain, true, [](RefusedCall& c) { c.args.seq.cu_seqlens_q = c.indices({0, 3, 11}); }, ErrorCode::kOutOfRange,
      "cu_seqlens_q[2] is 11, expected at most 6, the rows there are"},
     {"CuQOverMax", kPlain, true, [](RefusedCall& c) { c.args.seq.max_seqlen_q = 2; }, ErrorCode::kOutOfRange,
@@ -23,9 +23,9 @@ const Refusal kRefusals[] = {
     {"SequsedQBeyondRagged", kPlain, true, [](RefusedCall& c) { c.args.seq.seqused_q = c.indices({1, 8}); }, ErrorCode::kOutOfRange,
      "seqused_q[1] is 8, expected 0 to 3, the rows of its sequence"},
     {"CuKStart", kPlain, true, [](RefusedCall& c) { c.args.seq.cu_seqlens_k = c.indices({1, 3, 10}); }, ErrorCode::kInvalidArgument,
-     "cu_seqlens_k[0] is 1, expected 0"},
+     "cu_seqlens_k[0] is 1, expected 0", true},
     {"CuKFalls", kPlain, true, [](RefusedCall& c) { c.args.seq.cu_seqlens_k = c.indices({0, 5, 4}, DType::kI64); }, ErrorCode::kInvalidArgument,
-     "cu_seqlens_k[2] is 4, expected at least 5, the value before it"},
+     "cu_seqlens_k[2] is 4, expected at least 5, the value before it", true},
     {"CuKBeyond", kPlain, true, [](RefusedCall& c) { c.args.seq.cu_seqlens_k = c.indices({0, 3, 11}); }, ErrorCode::kOutOfRange,
      "cu_seqlens_k[2] is 11, expected at most 10, the rows there are"},
     {"CuKOverMax", kPlain, true, [](RefusedCall& c) { c.args.seq.max_seqlen_k = 2; }, ErrorCode::kOutOfRange,

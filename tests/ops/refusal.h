@@ -26,7 +26,8 @@ struct Refusal {
   bool ragged;
   void (*spoil)(RefusedCall&);
   ErrorCode code;
-  const char* text;  // after "<operator>: "; % stands for the operator
+  const char* text;          // after "<operator>: "; % stands for the operator
+  bool of_contents = false;  // of what an index tensor holds; out_of_range always is
 };
 
 std::span<const Refusal> word_refusals();

@@ -2,7 +2,9 @@
 // written. The tables are in *_refusals.cc.
 #include <gtest/gtest.h>
 
+#include "ops/words.h"
 #include "tests/ops/refusal.h"
+#include "tests/support/devices.h"
 
 namespace attend::testing {
 namespace {
@@ -43,6 +45,27 @@ void expect_error(ErrorCode code, const std::string& text, F&& call) {
   }
 }
 
+// The same call with its tensors on a device: what shapes and words say is refused in the same
+// words, before anything is launched. What index tensors hold is the kernel's to see.
+void expect_refused_on(DeviceType device, const OpRefusal& p, const RefusedCall& call,
+                       std::string text) {
+  const Device there{device, 0};
+  const bool of_contents = p.refusal->of_contents || p.refusal->code == ErrorCode::kOutOfRange;
+  const bool there_already = text.find(to_string(there)) != std::string::npos;
+  if (device == DeviceType::kNative || of_contents || there_already) return;
+  AttentionArgs args = call.args;
+  AttentionParams params = call.params;
+  for (const auto& word : words<AttentionArgs, AttentionParams>())
+    if (word.tensor != nullptr)
+      if (TensorView& view = word.tensor(args, params); view.device == Device{})
+        view.device = there;
+  if (const size_t at = text.find("native:0"); at != std::string::npos)
+    text.replace(at, 8, to_string(there));
+  const Support support = attention_op(p.op).supports(args, params, there);
+  EXPECT_EQ(name(support.code), std::string(name(p.refusal->code))) << to_string(there);
+  EXPECT_EQ(support.message, text);
+}
+
 TEST_P(Refused, InWordsAndNothingWritten) {
   const auto& [op, refusal] = GetParam();
   RefusedCall call(op, refusal->ragged);
@@ -58,6 +81,7 @@ TEST_P(Refused, InWordsAndNothingWritten) {
   const Support support = attention_op(op).supports(call.args, call.params, Device{});
   EXPECT_EQ(support.code, refusal->code);
   EXPECT_EQ(support.message, text);
+  for (DeviceType device : test_devices()) expect_refused_on(device, GetParam(), call, text);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, Refused, ::testing::ValuesIn(refusals_of_each_operator()),
