@@ -114,9 +114,12 @@ class Tiles {
 #pragma unroll
       for (int k = 0; k < kKeys; ++k) {
         const int64_t j = j0 + member + k * kTeam;
+        // A bias of -inf is a mask: it selects, so that a NaN in k stays behind it.
+        const bool sees = shared.sees(row, j, kind);
+        const float bias = sees ? shared.words.bias_of(row.words, j) : -math::kInfinity;
         float score = -math::kInfinity;
-        if (shared.sees(row, j, kind))
-          score = mod.biased(mod.capped(mod.scaled(s[r][k])), shared.words.bias_of(row.words, j),
+        if (bias != -math::kInfinity)
+          score = mod.biased(mod.capped(mod.scaled(s[r][k])), bias,
                              math::abs(static_cast<float>(row.position - j)));
         if (score != -math::kInfinity) seen |= 1u << k;
         s[r][k] = score;

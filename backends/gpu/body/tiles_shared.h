@@ -83,7 +83,7 @@ struct TilesShared {
   // Contract 3, for one pair; kind is what splash's plan says of the tile.
   ATTEND_DEVICE bool sees(const TileRow& row, int64_t j, TileKind kind) const {
     if (j < task.keys.begin || j >= task.keys.end) return false;
-    if (kind == TileKind::kFull) return true;
+    if (kind == TileKind::kFull) return row.q != nullptr;
     return j >= row.keys.begin && j < row.keys.end && !task.seq.mask.in_hole(j) &&
            words.keeps(row.words, j);
   }

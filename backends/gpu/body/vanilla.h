@@ -123,15 +123,16 @@ class Vanilla {
     const bool all = shared.scores.keys > 0 && shared.stage != ScoresStage::kMasked;
     float top = -math::kInfinity;
     for (int64_t j = x.tid(); j < call.row_keys; j += kThreads) {
-      const bool sees = shared.sees(j);
+      // A bias of -inf is a mask: it selects, so that a NaN in k stays behind it.
+      const float bias =
+          shared.sees(j) ? shared.words.bias_of(shared.row_words, j) : -math::kInfinity;
+      const bool sees = bias != -math::kInfinity;
       float score = -math::kInfinity, handed = score;
       if (j < shared.seq.k_len && (sees || all)) {
         const float scaled = mod.scaled(dot(j)), capped = mod.capped(scaled);
         handed = shared.stage == ScoresStage::kScaled ? scaled : capped;
         const auto distance = static_cast<float>(shared.i + shared.seq.mask.d - j);
-        if (sees)
-          score =
-              mod.biased(capped, shared.words.bias_of(shared.row_words, j), math::abs(distance));
+        if (sees) score = mod.biased(capped, bias, math::abs(distance));
       }
       shared.scores.put(j, shared.stage == ScoresStage::kMasked ? score : handed);
       scores[j] = score;
