@@ -10,6 +10,7 @@ import numpy as np
 from memory import AccessFault, Memory, Scratch, SimtError
 
 from .image import IMAGE_BASE, Kernel
+from .operands import UnknownInstruction
 from .program import Program
 from .spaces import KERNARG_BASE, Spaces
 from .wave import LANES, MASK32, POISON, Stop, Wave
@@ -160,6 +161,8 @@ def _run_wave(wave: Wave, place: str) -> Stop:
         lane = int(np.flatnonzero(wave.active)[fault.position])
         where = f"wave {wave.number} lane {lane}"
         raise SimtError(f"{place} {where}: {fault.reason}: {_text(wave, wave.pc - 1)}") from fault
+    except UnknownInstruction as error:  # its words name the instruction
+        raise SimtError(f"{place} wave {wave.number}: {error}") from error
     except SimtError as error:
         where = f"{place} wave {wave.number}"
         raise SimtError(f"{where}: {error}: {_text(wave, wave.pc - 1)}") from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +10,7 @@ from .listing import Instruction
 from .memory_access import (
     NARROW_LOADS,
     NARROW_STORES,
-    Addresses,
+    AddressOf,
     Narrow,
     Port,
     atomic_step,
@@ -34,10 +32,10 @@ _SHARED = Port(
 _LANE = np.arange(LANES)
 
 
-def _address(instruction: Instruction, operand: int) -> Callable[[Wave], Addresses]:
+def _address(instruction: Instruction, operand: int) -> AddressOf:
     index = parse(instruction.operands[operand]).index
-    offset = np.int64(instruction.modifiers.get("offset", "0"))
-    return lambda w: w.words[index] + offset
+    offset = np.uint32(instruction.number("offset"))
+    return lambda w: (w.words[index] + offset).astype(np.int64)  # the sum has 32 bits
 
 
 def _whole(instruction: Instruction) -> Instruction:
@@ -104,24 +102,27 @@ def _write_narrow(narrow: Narrow) -> Decoder:
     return decode
 
 
-def _two_offsets(instruction: Instruction, words: int, far: bool) -> tuple[np.int64, np.int64]:
-    """Of read2 and write2: in elements, or in groups of 64 of them."""
+def _two_addresses(instruction: Instruction, operand: int, words: int, far: bool) -> list[AddressOf]:
+    """Of read2 and write2, whose offsets count elements, or groups of 64 of them."""
+    index = parse(instruction.operands[operand]).index
     unit = 4 * words * (64 if far else 1)
-    first, second = (instruction.number(f"offset{i}") * unit for i in range(2))
-    return np.int64(first), np.int64(second)
+    offsets = [np.uint32(instruction.number(f"offset{i}") * unit) for i in range(2)]
+    return [
+        lambda w, offset=offset: (w.words[index] + offset).astype(np.int64) for offset in offsets
+    ]
 
 
 def _read_two(words: int, far: bool) -> Decoder:
     def decode(instruction: Instruction) -> Step:
-        offsets = _two_offsets(_whole(instruction), words, far)
-        index, base = (parse(text).index for text in instruction.operands[:2])
+        addresses = _two_addresses(_whole(instruction), 1, words, far)
+        index = parse(instruction.operands[0]).index
 
         def step(w: Wave) -> None:
             if not w.exec:
                 return
-            at = chosen(w, w.words[base].astype(np.int64))
-            parts = [_SHARED.load(w, at + offset, 4, words) for offset in offsets]
-            put_words(w, index, np.concatenate([part.reshape(at.size, -1) for part in parts], axis=1))
+            parts = [_SHARED.load(w, chosen(w, address(w)), 4, words) for address in addresses]
+            for i, part in enumerate(parts):  # both are read before the first is put
+                put_words(w, index + i * words, part)
 
         return step
 
@@ -130,15 +131,14 @@ def _read_two(words: int, far: bool) -> Decoder:
 
 def _write_two(words: int, far: bool) -> Decoder:
     def decode(instruction: Instruction) -> Step:
-        offsets = _two_offsets(_whole(instruction), words, far)
-        base, *data = (parse(text).index for text in instruction.operands[:3])
+        addresses = _two_addresses(_whole(instruction), 0, words, far)
+        data = [parse(text).index for text in instruction.operands[1:3]]
 
         def step(w: Wave) -> None:
             if not w.exec:
                 return
-            at = chosen(w, w.words[base].astype(np.int64))
-            for index, offset in zip(data, offsets, strict=True):
-                _SHARED.store(w, at + offset, get_words(w, index, words), 4, words)
+            for index, address in zip(data, addresses, strict=True):
+                _SHARED.store(w, chosen(w, address(w)), get_words(w, index, words), 4, words)
 
         return step
 

@@ -301,6 +301,8 @@ def _table() -> dict[str, Vector]:
         "v_min_i16": ("i16 = i16 i16", np.minimum),
         "v_add_i16": ("i16 = i16 i16", np.add),
         "v_sub_i16": ("i16 = i16 i16", np.subtract),
+        "v_mad_legacy_u16": ("u16 = u16 u16 u16", lambda a, b, c: a * b + c),
+        "v_mad_legacy_i16": ("i16 = i16 i16 i16", lambda a, b, c: a * b + c),
         "v_mad_u16": ("u16 = u16 u16 u16", lambda a, b, c: a * b + c),
         "v_mad_i16": ("i16 = i16 i16 i16", lambda a, b, c: a * b + c),
         "v_med3_i16": ("i16 = i16 i16 i16", middle),

@@ -34,7 +34,7 @@ def _middle(a: Array, b: Array, c: Array) -> Array:
 
 def _fraction(x: Array) -> Array:
     below_one = x.dtype.type(1) - np.finfo(x.dtype).epsneg
-    return np.fmin(x - np.floor(x), below_one)
+    return np.minimum(x - np.floor(x), below_one)
 
 
 def _scaled(x: Array, by: Array) -> Array:
@@ -109,6 +109,8 @@ def _table() -> dict[str, Vector]:
         "v_ldexp_f16": vector("f16 = f16 i16", _scaled),
         "v_frexp_exp_i32_f32": vector("i32 = f32", _binary_exponent),
         "v_frexp_exp_i32_f64": vector("i32 = f64", _binary_exponent),
+        "v_fma_legacy_f16": table["v_fma_f16"],  # legacy: the upper half becomes zero
+        "v_mad_legacy_f16": table["v_mad_f16"],
         "v_frexp_exp_i16_f16": vector("i16 = f16", _binary_exponent),
     }
 
@@ -153,7 +155,8 @@ def _divide_scale(kind: str) -> Decoder:
                 (zero, None, None),
                 (huge, is_den, scale),
                 (subnormal_den, np.True_, scale),
-                (low_inverse & low_quotient, is_den, scale),
+                # The manuals print a positive scale here, by which the denominator would overflow.
+                (low_inverse & low_quotient, is_den, -scale),
                 (low_inverse, np.True_, -scale),
                 (low_quotient, is_num, scale),
                 (of_n <= tiny, np.True_, scale),
@@ -207,7 +210,7 @@ def _divide_fixup(q: Array, d: Array, n: Array) -> Array:
     sign = np.where(np.signbit(d) ^ np.signbit(n), number(-1), number(1))
     infinite, zero = sign * number(np.inf), sign * number(0)
     wide, top = {2: (22, 31), 4: (150, 255), 8: (1075, 2047)}[q.itemsize]
-    out = np.abs(q) * sign
+    out = np.where(np.isnan(q), infinite, np.abs(q) * sign)  # the steps before left the range
     if q.itemsize > 2:
         out = np.where(exponent(d) == top, infinite, out)
         out = np.where(exponent(n) - exponent(d) < -wide, zero, out)

@@ -32,7 +32,7 @@ using i8 = signed char; using i16 = short; using i32 = int; using i64 = long; us
 #define KERNEL(threads) \\
   extern "C" __attribute__((global, amdgpu_flat_work_group_size(threads, threads))) void
 #define DEVICE __attribute__((device))
-#define TID __builtin_amdgcn_workitem_id_x()
+#define TID ((int)__builtin_amdgcn_workitem_id_x())
 extern "C" __attribute__((shared, device, aligned(16))) char shared_bytes[];
 """
 ARENA_BASE = 0x7F12_3400_0000
