@@ -46,12 +46,14 @@ DLDataType dl_type_of(DType dtype) {
 
 DeviceType device_of(int type) {
   switch (type) {
-    case kDLCPU: return DeviceType::kNative;
+    case kDLCPU:
+    case kDLCUDAHost:  // page-locked memory of this process
+    case kDLROCMHost: return DeviceType::kNative;
     case kDLCUDA: return DeviceType::kCuda;
     case kDLROCM: return DeviceType::kRocm;
     default:
       refuse("device type is " + std::to_string(type) +
-             ", expected 1 (cpu), 2 (cuda) or 10 (rocm)");
+             ", expected 1 (cpu), 2 (cuda), 10 (rocm), or 3 or 11 (their page-locked host memory)");
   }
 }
 
@@ -74,7 +76,9 @@ TensorView from_dlpack(const DLManagedTensor& tensor) {
     refuse("device id is " + std::to_string(t.device.device_id) + ", expected 0 to " +
            std::to_string(INT16_MAX));
   const DType dtype = dtype_of(t.dtype);
-  const Device device{device_of(t.device.device_type), static_cast<int16_t>(t.device.device_id)};
+  Device device{device_of(t.device.device_type), static_cast<int16_t>(t.device.device_id)};
+  if (t.device.device_type == kDLCUDAHost || t.device.device_type == kDLROCMHost)
+    device.index = 0;  // theirs is the device that the memory is locked for
   TensorView view = contiguous(nullptr, dtype, {t.shape, static_cast<size_t>(t.ndim)}, device);
   if (t.strides != nullptr)
     for (int i = 0; i < t.ndim; ++i) view.stride[static_cast<size_t>(i)] = t.strides[i];

@@ -81,7 +81,7 @@ nb::object imported(const char* module) {
 // The stream argument of __dlpack__: absent on native; 1 and 0 are the default streams of CUDA and
 // ROCm.
 void add_stream(nb::dict& words, int device_type, void* stream) {
-  if (device_type == kDLCPU) return;
+  if (device_type != kDLCUDA && device_type != kDLROCM) return;
   const auto address = reinterpret_cast<uintptr_t>(stream);
   words["stream"] = stream == nullptr ? uintptr_t{device_type == kDLCUDA} : address;
 }
@@ -125,8 +125,13 @@ TensorView BorrowedTensors::scalar_or_tensor(const char* arg, nb::handle object)
     PyErr_Clear();
     refuse(arg, "is " + text(object) + ", expected a number of 32 bits");
   }
-  return contiguous(&numbers_.emplace_back(static_cast<float>(number)), DType::kF32,
-                    std::span<const int64_t>());
+  return said(contiguous(&numbers_.emplace_back(static_cast<float>(number)), DType::kF32,
+                         std::span<const int64_t>()));
+}
+
+TensorView BorrowedTensors::said(const TensorView& values) {
+  if (device_.type == DeviceType::kNative) return values;
+  return sent_.emplace_back(Tensor::adopt(values, nullptr, nullptr).to(device_)).view();
 }
 
 // One int of a list, appended to values.
@@ -166,8 +171,8 @@ TensorView BorrowedTensors::index(const char* arg, nb::handle object) {
     refuse(arg, "has ints beside rows, expected one of the two");
   static int64_t nothing = 0;  // an empty vector still has an address
   int64_t* const data = values.empty() ? &nothing : values.data();
-  return columns < 0 ? contiguous(data, DType::kI64, {rows})
-                     : contiguous(data, DType::kI64, {rows, columns});
+  return said(columns < 0 ? contiguous(data, DType::kI64, {rows})
+                          : contiguous(data, DType::kI64, {rows, columns}));
 }
 
 TensorView BorrowedTensors::take(const char* arg, nb::handle object, const Use& use) {

@@ -28,6 +28,8 @@ class BorrowedTensors {
 
   // The stream on which producers make their tensors ready: what the kernel will run on.
   void set_stream(void* stream) { stream_ = stream; }
+  // Where what Python says in lists and numbers goes: the device of the call's tensors.
+  void set_device(Device device) { device_ = device; }
 
   TensorView input(const char* arg, nb::handle object);
   // Like input, and a list, tuple or range of int becomes an i64 vector, one of lists a matrix.
@@ -52,15 +54,18 @@ class BorrowedTensors {
   TensorView take(const char* arg, nb::handle object, const Use& use);
   TensorView take_numpy(const char* arg, nb::handle array, const Use& use);
   TensorView take_dlpack(const char* arg, nb::handle object, Use use);
+  TensorView said(const TensorView& values);
   void read_int(const char* arg, nb::handle item, std::vector<int64_t>& values);
   void refuse_pytorch_views(const char* arg, nb::handle tensor) const;
   [[noreturn]] void refuse(const char* arg, const std::string& what) const;
 
   std::string where_;
   void* stream_ = nullptr;
+  Device device_;
   std::vector<nb::object> kept_;
   std::deque<std::vector<int64_t>> lists_;
   std::deque<float> numbers_;
+  std::deque<Tensor> sent_;  // lists and numbers on a device
 };
 
 // Whether object is an instance of a class of a module that the program has imported; imports

@@ -3,7 +3,9 @@
 #include <nanobind/stl/string.h>
 
 #include <cstring>
+#include <map>
 #include <string>
+#include <utility>
 
 #include "attention_call.h"
 #include "gdn_call.h"
@@ -21,19 +23,26 @@ const char* door(DeviceType type) {
   }
 }
 
-// The word in a device's memory where its kernels record the first bad index.
-class DeviceErrorWord {
+// The words in devices' memory where kernels record the first bad index: a thread has its own, so
+// that no call answers for another's.
+class ErrorWords {
  public:
-  DeviceErrorWord(ExecContext& context, Device device) {
+  static ErrorWord* find(Device device) {
+    const auto known = words().find({device.type, device.index});
+    return known == words().end() ? nullptr : known->second.data<ErrorWord>();
+  }
+  static ErrorWord* make(Device device) {
     Tensor zero = Tensor::empty(DType::kI8, {sizeof(ErrorWord)});
     std::memset(zero.data<char>(), 0, sizeof(ErrorWord));
-    word_ = zero.to(device);
-    context.device = device;
-    context.error_word = word_.data<ErrorWord>();
+    return (words()[{device.type, device.index}] = zero.to(device)).data<ErrorWord>();
   }
 
  private:
-  Tensor word_;
+  using Words = std::map<std::pair<DeviceType, int16_t>, Tensor>;
+  static Words& words() {
+    static thread_local Words all;
+    return all;
+  }
 };
 
 // Calls f with the call of the operator of that name or alias.
@@ -57,10 +66,12 @@ template <class Call>
 RunResult run(const Call& call) {
   const Device device = call.leader().device;
   ExecContext context = call.context;
-  std::optional<DeviceErrorWord> error_word;
   if (device.type != DeviceType::kNative && call.check_indices) {
+    context.device = device;
+    context.error_word = ErrorWords::find(device);
     // No word is made for a call that no backend takes: its refusal says why.
-    if (call.op.supports(call.args, call.params, device)) error_word.emplace(context, device);
+    if (context.error_word == nullptr && call.op.supports(call.args, call.params, device))
+      context.error_word = ErrorWords::make(device);
   }
   RunResult result;
   if (!call.kernel.empty()) {
@@ -75,7 +86,7 @@ RunResult run(const Call& call) {
   } else {
     result = call.op.forward(call.args, call.params, context);
   }
-  if (error_word) context.check();
+  if (context.error_word != nullptr) context.check();
   return result;
 }
 

@@ -40,6 +40,31 @@ nb::object said_with(const nb::dict& said, const char* word) {
   return value == nullptr || value == Py_None ? nb::object() : nb::borrow(value);
 }
 
+void go_where_tensors_are(Request& call, const nb::dict& said) {
+  nb::object lead;
+  for (const char* word : {"q", "mixed_qkv", "out_a", "k"})
+    if (!lead.is_valid()) lead = said_with(said, word);
+  const bool elsewhere = lead.is_valid() && !is_instance_of(lead, "numpy", "ndarray") &&
+                         nb::hasattr(lead, "__dlpack_device__");
+  if (elsewhere) {
+    const auto device = nb::cast<nb::tuple>(lead.attr("__dlpack_device__")());
+    const auto type = static_cast<DeviceType>(nb::cast<int>(nb::int_(device[0])));
+    if (type == DeviceType::kCuda || type == DeviceType::kRocm)
+      call.tensors.set_device({type, static_cast<int16_t>(nb::cast<int>(device[1]))});
+  }
+  if (const nb::object stream = said_with(said, "stream")) {
+    call.context.stream = Value(call, "stream", stream).stream();
+  } else if (elsewhere && is_instance_of(lead, "torch", "Tensor") &&
+             nb::cast<bool>(lead.attr("is_cuda"))) {
+    // PyTorch's own work is on its current stream, and a graph may be under capture there.
+    const nb::object cuda = nb::module_::import_("torch").attr("cuda");
+    call.context.stream = reinterpret_cast<void*>(
+        nb::cast<uintptr_t>(cuda.attr("current_stream")(lead.attr("device")).attr("cuda_stream")));
+    call.check_indices = !nb::cast<bool>(cuda.attr("is_current_stream_capturing")());
+  }
+  call.tensors.set_stream(call.context.stream);
+}
+
 void refuse_word(const Request& call, const std::string& word, nb::handle value) {
   const std::string owners = operators_with(word);
   if (owners.empty())

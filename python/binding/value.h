@@ -101,6 +101,8 @@ std::span<const Word<Request>> run_words();
 template <class Call>
 void read_into(Call& call, std::span<const Word<Call>> table, const nb::dict& said);
 
+// The device and the stream of the call, before its tensors are taken there.
+void go_where_tensors_are(Request& call, const nb::dict& said);
 // What is said with the word; null where it is absent or None.
 nb::object said_with(const nb::dict& said, const char* word);
 void refuse_word(const Request& call, const std::string& word, nb::handle value);
@@ -133,8 +135,7 @@ void read_into(Call& call, std::span<const Word<Call>> table, const nb::dict& sa
     return std::find_if(words.begin(), words.end(),
                         [&](const auto& word) { return spelled == word.name; });
   };
-  if (const nb::object stream = said_with(said, "stream"))  // first: tensors are taken on it
-    call.tensors.set_stream(Value(call, "stream", stream).stream());
+  go_where_tensors_are(call, said);
   for (const auto& [key, value] : said) {
     const auto spelled = nb::cast<std::string>(key);
     if (const auto word = find(table, spelled); word != table.end()) {

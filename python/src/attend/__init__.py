@@ -7,6 +7,7 @@
     out, state = attend.gdn(q, k, v, g=g, beta=beta, state=state)
     out, lse = attend.merge(out_a, lse_a, out_b, lse_b)
     attend.explain("flash", q, k, v)                            # which kernel takes the call, and why not
+    q, k, v = (attend.to_device(x, "cuda") for x in (q, k, v))  # then flash(q, k, v) runs there; .numpy() comes back
 
 Nothing is copied on the way in; results are of the kind of q. Calls run without the interpreter's lock.
 """
@@ -20,12 +21,14 @@ from ._attend import (
     Tensor,
     __version__,
     backends,
+    empty,
     kernels,
     load_failures,
     native_isa,
     num_threads,
     ring_cut,
     set_num_threads,
+    to_device,
 )
 from ._errors import (
     BackendUnavailableError,
@@ -169,6 +172,7 @@ __all__ = [
     "cuda_flash_attn2",
     "cudnn",
     "decode",
+    "empty",
     "explain",
     "flash",
     "flash_attn2",
@@ -189,5 +193,6 @@ __all__ = [
     "set_num_threads",
     "splash",
     "supports",
+    "to_device",
     "vanilla",
 ]

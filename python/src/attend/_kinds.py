@@ -31,6 +31,17 @@ def make(like, shape, dtype, fill):
     return None
 
 
+def from_bytes(data, dtype, shape):
+    """An array of NumPy's from the row-major bytes of an attend.Tensor."""
+    import numpy
+
+    if dtype in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
+        import ml_dtypes
+
+        dtype = getattr(ml_dtypes, dtype)
+    return numpy.frombuffer(bytearray(data), dtype).reshape(shape)
+
+
 def finish(like, result):
     """The result as the caller's library has it; attend.Tensor where that library has no from_dlpack."""
     if _torch_of(like) is not None or _is_numpy(like):

@@ -91,8 +91,8 @@ _RUN = {
     "return_kernel": (False, "the name of the kernel that ran"),
     "kernel": (None, "run this row of kernels() and no other"),
     "device": (None, "'native', 'cuda' or 'rocm': run there or raise; None = where the tensors are"),
-    "stream": (None, "CUDA or HIP stream, as an int or an object with .cuda_stream or .ptr"),
-    "check_indices": (True, "GPUs: check index contents and wait for the result; False under graph capture"),
+    "stream": (None, "CUDA or HIP stream, as an int or an object with .cuda_stream or .ptr; None = PyTorch's current one for its tensors"),
+    "check_indices": (True, "GPUs: check index contents and wait for the result; False while PyTorch captures a graph"),
 }
 _RULE = {
     "g": (None, "float32 [.., heads], or per channel [.., heads, k_dim]: natural log of the decay, <= 0"),
