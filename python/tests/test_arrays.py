@@ -246,3 +246,9 @@ def test_float8_arrays_are_seen(make):
     for dtype, name in ((ml_dtypes.float8_e4m3fn, "f8_e4m3"), (ml_dtypes.float8_e5m2, "f8_e5m2"), (np.int8, "i8")):
         with pytest.raises(ValueError, match=f"flash: k dtype is {name}, expected f32 like q"):
             attend.flash(q, k.astype(dtype), v)
+
+
+def test_page_locked_memory_is_the_hosts(make):
+    q, k, v = make(1, 3, 8, 2, 2, 16)
+    for locked in ((3, 0), (11, 1)):  # kDLCUDAHost, kDLROCMHost
+        assert (attend.flash(Producer(q, device=locked), k, v).__dlpack_device__()) == (1, 0)

@@ -84,6 +84,12 @@ TEST(FromDlpack, KnowsEveryElementTypeAndDevice) {
     f.managed.dl_tensor.device = {type, 3};
     EXPECT_EQ(from_dlpack(f.managed).device, (Device{device, 3}));
   }
+  // Page-locked memory is the host's; the number names the device that it is locked for.
+  for (const DLDeviceType type : {kDLCUDAHost, kDLROCMHost}) {
+    Foreign f;
+    f.managed.dl_tensor.device = {type, 3};
+    EXPECT_EQ(from_dlpack(f.managed).device, Device{});
+  }
 }
 
 TEST(FromDlpack, ShapesWithoutElementsOrDimensions) {
@@ -119,7 +125,7 @@ TEST(FromDlpack, RefusesWhatAttendDoesNotKnow) {
   refused([](Foreign&, DLTensor& t) { t.dtype = {kDLFloat, 32, 4}; }, "lanes 4");
   refused([](Foreign&, DLTensor& t) { t.dtype = {11, 8, 1}; }, "code 11");  // e4m3fnuz, other bits
   refused([](Foreign&, DLTensor& t) { t.device = {kDLMetal, 0}; }, "device type is 8");
-  refused([](Foreign&, DLTensor& t) { t.device = {kDLCUDAHost, 0}; }, "device type is 3");
+  refused([](Foreign&, DLTensor& t) { t.device = {kDLVulkan, 0}; }, "device type is 7");
   refused([](Foreign&, DLTensor& t) { t.device = {kDLCUDA, 70000}; }, "70000");
   refused([](Foreign&, DLTensor& t) { t.device = {kDLCUDA, -1}; }, "-1");
   refused([](Foreign&, DLTensor& t) { t.ndim = 6; }, "rank is 6");
