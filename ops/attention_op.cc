@@ -29,10 +29,8 @@ AttentionParams AttentionOp::checked(const AttentionArgs& a, const AttentionPara
   if (r.mask_with_bias == MaskWithBias::kBiasOnly && r.bias) r.mask.keep = {};
   check_tensors(op, device, a, r);
   check(a, r);
-  if (device.type == DeviceType::kNative) {
-    check_indices(op, a, r);
-    check_overlap(op, a, r);
-  }
+  if (device.type == DeviceType::kNative) check_indices(op, a, r);  // contents; else on the device
+  check_overlap(op, a, r);
   return r;
 }
 

@@ -1,4 +1,5 @@
 #include <string>
+#include <utility>
 
 #include "attend/kernel.h"
 #include "attend/registry.h"
@@ -34,13 +35,19 @@ void require(const Status& status) {
 
 void ExecContext::check() const {
   ErrorWord word;
+  const ErrorWord nothing;
   if (device.type == DeviceType::kNative) {
-    if (error_word != nullptr) word = *error_word;
+    if (error_word != nullptr) word = std::exchange(*error_word, nothing);
   } else {
     const BackendTable& backend = Registry::global().backend(device.type);
-    if (error_word != nullptr)
-      require(backend.copy(&word, Device{}, error_word, device, sizeof word, stream));
+    ErrorWord* at = error_word;
+    if (at == nullptr && backend.error_word != nullptr) at = backend.error_word(device);
+    if (at != nullptr) require(backend.copy(&word, Device{}, at, device, sizeof word, stream));
     require(backend.synchronize(device, stream));
+    if (word.code != 0) {
+      require(backend.copy(at, device, &nothing, Device{}, sizeof nothing, stream));
+      require(backend.synchronize(device, stream));  // until then the copy may read `nothing`
+    }
   }
   if (word.code == 0) return;
   throw Error(static_cast<ErrorCode>(word.code),

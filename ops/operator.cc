@@ -46,11 +46,27 @@ void check_context(const char* op, const ExecContext& context) {
     throw_invalid(op, "allocator has one of its two functions, expected both or neither");
 }
 
+// A call that checks indices on a device reports somewhere: without a word of the caller's, in the
+// device's own, which ExecContext::check() reads.
+ErrorWord* own_error_word(const ExecContext& context) {
+#if defined(NDEBUG)
+  constexpr bool kByDefault = false;
+#else
+  constexpr bool kByDefault = true;
+#endif
+  const bool checks = context.check_indices == CheckIndices::kOn ||
+                      (context.check_indices == CheckIndices::kDefault && kByDefault);
+  if (!checks || context.device.type == DeviceType::kNative) return nullptr;
+  const BackendTable& backend = Registry::global().backend(context.device.type);
+  return backend.error_word == nullptr ? nullptr : backend.error_word(context.device);
+}
+
 template <class Args, class Params>
 RunResult run_row(const KernelEntry<Args, Params>& row, const Args& a, const Params& p,
                   Device device, const ExecContext& context) {
   ExecContext c = context;
   c.device = device;
+  if (c.error_word == nullptr) c.error_word = own_error_word(c);
   if (const Status s = row.run(a, p, c); !s)
     throw Error(s.code, std::string(row.name) + ": " + to_string(s));
   return {row.name, ""};

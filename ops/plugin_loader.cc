@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "ops/registry_state.h"
 
@@ -47,13 +48,37 @@ void check_rows(const std::string& path, const BackendTable& table, const Row* r
   }
 }
 
-void add_plugins_of(const fs::path& folder, std::vector<std::string>& found) {
+// The words of a list like "cuda,rocm".
+bool lists(const std::string& list, char separator, const std::string& word) {
+  for (size_t at = 0; at <= list.size();) {
+    const size_t end = std::min(list.find(separator, at), list.size());
+    if (list.compare(at, end - at, word) == 0) return true;
+    at = end + 1;
+  }
+  return false;
+}
+
+// What a plugin's file is called between libattend_ and .so; empty for other files.
+std::string plugin_name(const std::string& file) {
+  const std::string_view prefix = "libattend_", suffix = ".so";
+  if (!file.starts_with(prefix) || !file.ends_with(suffix)) return "";
+  return file.substr(prefix.size(), file.size() - prefix.size() - suffix.size());
+}
+
+bool wanted(const std::string& name) {
+  const char* only = std::getenv("ATTEND_BACKENDS");
+  return !name.empty() && (only == nullptr || *only == '\0' || lists(only, ',', name));
+}
+
+// A file that an earlier folder has, too, is not added again.
+void add_plugins_of(const fs::path& folder, std::vector<fs::path>& found) {
   std::error_code ignored;
-  std::vector<std::string> here;
+  std::vector<fs::path> here;
   for (fs::directory_iterator entry(folder, ignored), end; entry != end; entry.increment(ignored)) {
-    const std::string file = entry->path().filename().string();
-    if (file.starts_with("libattend_") && file.ends_with(".so"))
-      here.push_back(entry->path().string());
+    const fs::path file = entry->path().filename();
+    const bool known = std::any_of(found.begin(), found.end(),
+                                   [&](const fs::path& f) { return f.filename() == file; });
+    if (wanted(plugin_name(file.string())) && !known) here.push_back(entry->path());
   }
   std::sort(here.begin(), here.end());
   found.insert(found.end(), here.begin(), here.end());
@@ -62,11 +87,7 @@ void add_plugins_of(const fs::path& folder, std::vector<std::string>& found) {
 }  // namespace
 
 std::vector<std::string> find_plugins() {
-  std::vector<std::string> found;
-  Dl_info self{};
-  std::error_code ignored;  // a working directory that is gone leaves the path as it is
-  if (dladdr(reinterpret_cast<const void*>(&find_plugins), &self) != 0 && self.dli_fname != nullptr)
-    add_plugins_of(fs::absolute(self.dli_fname, ignored).parent_path(), found);
+  std::vector<fs::path> found;
   if (const char* folders = std::getenv("ATTEND_BACKEND_PATH"); folders != nullptr) {
     const std::string list = folders;
     for (size_t at = 0; at <= list.size();) {
@@ -75,7 +96,11 @@ std::vector<std::string> find_plugins() {
       at = colon + 1;
     }
   }
-  return found;
+  Dl_info self{};
+  std::error_code ignored;  // a working directory that is gone leaves the path as it is
+  if (dladdr(reinterpret_cast<const void*>(&find_plugins), &self) != 0 && self.dli_fname != nullptr)
+    add_plugins_of(fs::absolute(self.dli_fname, ignored).parent_path(), found);
+  return {found.begin(), found.end()};
 }
 
 const BackendTable& open_plugin(const std::string& path) {

@@ -95,7 +95,7 @@ struct Registry::State {
   }
 };
 
-// Where plugins are looked for on first use: beside this library, then ATTEND_BACKEND_PATH.
+// The plugins to load on first use (registry.h says where they are looked for).
 std::vector<std::string> find_plugins();
 
 // Opens a plugin and checks that it was built against these headers.

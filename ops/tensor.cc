@@ -102,9 +102,34 @@ void free_on_device(void* context) {
                               nullptr);
 }
 
-[[noreturn]] void throw_no_memory(uint64_t bytes, Device device) {
-  throw Error(ErrorCode::kOutOfMemory, "Tensor::empty: " + std::to_string(bytes) +
-                                           " bytes are not to be had on " + to_string(device));
+[[noreturn]] void throw_no_memory(const char* where, uint64_t bytes, const std::string& place) {
+  throw Error(ErrorCode::kOutOfMemory, std::string(where) + ": " + std::to_string(bytes) +
+                                           " bytes are not to be had " + place);
+}
+
+// The backend of a device that is there.
+const BackendTable& backend_with(Device device, const char* where) {
+  const BackendTable& backend = Registry::global().backend(device.type);
+  const int32_t count = backend.device_count();
+  if (device.index >= 0 && device.index < count) return backend;
+  const Status status = backend.status();
+  throw Error(ErrorCode::kBackendUnavailable,
+              std::string(where) + ": device is " + to_string(device) + ", expected one of " +
+                  std::to_string(count) + " " + name(device.type) + " devices" +
+                  (status ? "" : "; " + to_string(status)));
+}
+
+// Memory of one of a backend's allocators, as the tensor that `view` describes.
+Tensor allocated(const char* where, const Allocator& allocator, Device device, TensorView view,
+                 uint64_t bytes, const std::string& place) {
+  if (allocator.allocate == nullptr)
+    throw Error(ErrorCode::kBackendUnavailable, std::string(where) + ": the " + name(device.type) +
+                                                    " backend allocates no memory " + place);
+  auto block = std::make_unique<DeviceBlock>(DeviceBlock{allocator, device, nullptr, bytes});
+  block->data = allocator.allocate(allocator.user, device, bytes, kAlignment, nullptr);
+  if (block->data == nullptr && bytes > 0) throw_no_memory(where, bytes, place);
+  view.data = block->data;
+  return Tensor::adopt(view, block.release(), free_on_device);
 }
 
 uint64_t view_bytes(const TensorView& view, const char* where) {
@@ -142,6 +167,35 @@ bool is_row_major(const TensorView& view) {
   return true;
 }
 
+// Between native memory and a device's, or two devices of one vendor; done when it returns.
+void copy_bytes(void* to, Device to_device, const void* from, Device from_device, uint64_t bytes) {
+  const Device side = to_device.type != DeviceType::kNative ? to_device : from_device;
+  const BackendTable& backend = Registry::global().backend(side.type);
+  Status s;
+  // The copy follows what was enqueued on its own device alone.
+  if (from_device != side && from_device.type == side.type)
+    s = backend.synchronize(from_device, nullptr);
+  if (s) s = backend.copy(to, to_device, from, from_device, bytes, nullptr);
+  if (s) s = backend.synchronize(side, nullptr);
+  if (!s) throw Error(s.code, "Tensor::to: " + to_string(s));
+}
+
+// A strided tensor of a device, row-major on native: what lies between its elements travels too.
+Tensor gathered(const TensorView& view) {
+  Tensor result = Tensor::empty(view.dtype, {view.shape.data(), static_cast<size_t>(view.rank)});
+  if (view.num_elements() == 0) return result;
+  const int64_t size = size_bytes(view.dtype);
+  int64_t low = 0, high = 0;
+  for (int i = 0; i < view.rank; ++i)
+    (view.step(i) < 0 ? low : high) += (view.dim(i) - 1) * view.step(i);
+  const Tensor span = Tensor::empty(DType::kI8, {(high - low + 1) * size});
+  copy_bytes(span.view().data, {}, static_cast<const std::byte*>(view.data) + low * size,
+             view.device, static_cast<uint64_t>(span.view().dim(0)));
+  auto* to = result.data<std::byte>();
+  gather(view, 0, span.data<std::byte>() - low * size, to);
+  return result;
+}
+
 }  // namespace
 
 Tensor::Tensor(Tensor&& other) noexcept
@@ -174,46 +228,37 @@ Tensor Tensor::empty(DType dtype, std::span<const int64_t> shape, Device device)
   const uint64_t bytes = view_bytes(view, "Tensor::empty");
   if (device.type == DeviceType::kNative) {
     view.data = ::operator new (bytes == 0 ? 1 : bytes, std::align_val_t{kAlignment}, std::nothrow);
-    if (view.data == nullptr) throw_no_memory(bytes, device);
+    if (view.data == nullptr) throw_no_memory("Tensor::empty", bytes, "on " + to_string(device));
     return adopt(view, view.data, free_native);
   }
-  const Allocator& allocator = Registry::global().backend(device.type).allocator;
-  if (allocator.allocate == nullptr)
-    throw Error(ErrorCode::kBackendUnavailable,
-                "Tensor::empty: the " + std::string(name(device.type)) +
-                    " backend has no device to allocate on; see Registry::backends()");
-  auto block = std::make_unique<DeviceBlock>(DeviceBlock{allocator, device, nullptr, bytes});
-  block->data = allocator.allocate(allocator.user, device, bytes, kAlignment, nullptr);
-  if (block->data == nullptr && bytes > 0) throw_no_memory(bytes, device);
-  view.data = block->data;
-  return adopt(view, block.release(), free_on_device);
+  return allocated("Tensor::empty", backend_with(device, "Tensor::empty").allocator, device, view,
+                   bytes, "on " + to_string(device));
+}
+
+Tensor Tensor::empty_pinned(DType dtype, std::span<const int64_t> shape, Device device) {
+  if (device.type == DeviceType::kNative) return empty(dtype, shape);
+  const TensorView view = contiguous(nullptr, dtype, shape);
+  const uint64_t bytes = view_bytes(view, "Tensor::empty_pinned");
+  return allocated("Tensor::empty_pinned", backend_with(device, "Tensor::empty_pinned").pinned,
+                   device, view, bytes, "pinned for " + to_string(device));
 }
 
 Tensor Tensor::to(Device device) const {
   const uint64_t bytes = view_bytes(view_, "Tensor::to");
-  // A backend's copy knows its own memory and native memory.
-  if (view_.device.type != device.type && view_.device.type != DeviceType::kNative &&
-      device.type != DeviceType::kNative)
-    return to(Device{}).to(device);
+  const bool from_native = view_.device.type == DeviceType::kNative;
+  const bool to_native = device.type == DeviceType::kNative;
+  // A backend's copy knows its own memory and native memory, and elements in their order.
+  const bool direct = from_native || to_native || view_.device.type == device.type;
+  if (!direct || (!to_native && !is_row_major(view_))) return to(Device{}).to(device);
+  if (!is_row_major(view_) && !from_native) return gathered(view_);
   Tensor result = empty(view_.dtype, {view_.shape.data(), static_cast<size_t>(view_.rank)}, device);
   if (bytes == 0) return result;
-  if (view_.device.type == DeviceType::kNative && device.type == DeviceType::kNative) {
+  if (from_native && to_native) {
     auto* to = static_cast<std::byte*>(result.view_.data);
     gather(view_, 0, static_cast<const std::byte*>(view_.data), to);
     return result;
   }
-  if (!is_row_major(view_)) {
-    if (view_.device.type != DeviceType::kNative)
-      throw Error(ErrorCode::kUnsupported, "Tensor::to: the tensor is strided on " +
-                                               to_string(view_.device) +
-                                               ", expected row-major; copy it there first");
-    return to(Device{}).to(device);
-  }
-  const DeviceType side = device.type != DeviceType::kNative ? device.type : view_.device.type;
-  const BackendTable& backend = Registry::global().backend(side);
-  Status s = backend.copy(result.view_.data, device, view_.data, view_.device, bytes, nullptr);
-  if (s) s = backend.synchronize(device.type == side ? device : view_.device, nullptr);
-  if (!s) throw Error(s.code, "Tensor::to: " + to_string(s));
+  copy_bytes(result.view_.data, device, view_.data, view_.device, bytes);
   return result;
 }
 

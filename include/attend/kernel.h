@@ -81,11 +81,13 @@ struct ExecContext {
   uint64_t workspace_bytes = 0;  // enough when at least the kernel's workspace_bytes()
   ParallelFor parallel_for;      // native: the embedding program's threads
   Allocator allocator;           // scratch beyond the workspace
-  ErrorWord* error_word = nullptr;  // in device-visible memory
+  // In device-visible memory; null = the device's own, which all calls without a word share.
+  ErrorWord* error_word = nullptr;
   CheckIndices check_indices = CheckIndices::kDefault;
 
-  // Synchronises the stream and throws what the error word holds: kOutOfRange naming argument,
-  // position and value.
+  // Synchronises the stream of `device`, which the caller names, and throws what the error word
+  // holds: kOutOfRange naming argument, position and value. What was thrown is forgotten. Not under
+  // graph capture.
   ATTEND_API void check() const;
 };
 

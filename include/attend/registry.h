@@ -33,9 +33,10 @@ struct KernelAnswer {
 
 // All kernels known to this process, by (operator, device), highest priority first. Built-in tables
 // are added by name in registry.cc, never by static initialisers, so that static linking keeps
-// them. On first use the plugins libattend_*.so beside this library and in the folders of
-// ATTEND_BACKEND_PATH (colon-separated) are loaded; a failure among them is kept in
-// load_failures(). Safe for concurrent use; spans stay valid for ever.
+// them. On first use the plugins libattend_*.so in the folders of ATTEND_BACKEND_PATH
+// (colon-separated) and beside this library are loaded, the first of each file name;
+// ATTEND_BACKENDS=cuda,... names those to load, ATTEND_BACKENDS=native loads none. A failure among
+// them is kept in load_failures(). Safe for concurrent use; spans stay valid for ever.
 class ATTEND_API Registry {
  public:
   static Registry& global();

@@ -98,15 +98,25 @@ class ATTEND_API Tensor {
   ~Tensor();
 
   // Uninitialised row-major memory.
-  //   errors   kInvalidArgument (shape), kOutOfMemory, kBackendUnavailable (no such plugin)
+  //   errors   kInvalidArgument (shape), kOutOfMemory, kBackendUnavailable (no such plugin or
+  //            device, with the reason)
   static Tensor empty(DType dtype, std::span<const int64_t> shape, Device device = {});
   static Tensor empty(DType dtype, std::initializer_list<int64_t> shape, Device device = {}) {
     return empty(dtype, std::span<const int64_t>(shape.begin(), shape.size()), device);
   }
+  // Uninitialised row-major native memory that is page-locked for this device (native: as empty), so
+  // that copies between the two go at full speed, need no staging and may be captured into a graph.
+  //   errors   as empty
+  static Tensor empty_pinned(DType dtype, std::span<const int64_t> shape, Device device);
+  static Tensor empty_pinned(DType dtype, std::initializer_list<int64_t> shape, Device device) {
+    return empty_pinned(dtype, std::span<const int64_t>(shape.begin(), shape.size()), device);
+  }
   // Takes over foreign memory; deleter(context) runs once, when the tensor goes.
   static Tensor adopt(const TensorView& view, void* context, void (*deleter)(void* context));
 
-  // A copy of this tensor's elements on another device, row-major.
+  // A copy of this tensor's elements on another device, row-major, done when it returns. It follows
+  // the work on the default stream; work on other streams must have been waited for.
+  //   errors   as empty; kDeviceError
   Tensor to(Device device) const;
 
   const TensorView& view() const noexcept { return view_; }

@@ -5,10 +5,7 @@
 namespace attend {
 namespace {
 
-void check_tensor(const char* where, Device device, const char* arg, const TensorView& t) {
-  if (t.device != device)
-    throw_invalid(where, std::string(arg) + " is on " + to_string(t.device) + ", expected " +
-                             to_string(device) + " like all tensors of the call");
+void check_tensor(const char* where, const char* arg, const TensorView& t) {
   if (t.rank < 0 || t.rank > kMaxRank)
     throw_invalid(where, std::string(arg) + " rank is " + std::to_string(t.rank) +
                              ", expected at most " + std::to_string(kMaxRank));
@@ -47,7 +44,14 @@ void check_tensor(const char* where, Device device, const char* arg, const Tenso
 }  // namespace
 
 void check_tensors(const char* where, Device device, std::span<const NamedTensor> tensors) {
-  for (const NamedTensor& t : tensors) check_tensor(where, device, t.name, *t.view);
+  const char* there = "";  // a tensor that lies where all should
+  for (const NamedTensor& t : tensors)
+    if (t.view->device == device && *there == '\0') there = t.name;
+  for (const NamedTensor& t : tensors)
+    if (t.view->device != device)
+      throw_invalid(where, std::string(t.name) + " is on " + to_string(t.view->device) +
+                               ", expected " + to_string(device) + " (device of " + there + ")");
+  for (const NamedTensor& t : tensors) check_tensor(where, t.name, *t.view);
 }
 
 }  // namespace attend

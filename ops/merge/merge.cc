@@ -50,17 +50,14 @@ MergeParams MergePartials::checked(const MergeArgs& m, const MergeParams& p, Dev
   for_each_tensor(m, p, given);
   check_tensors("merge", device, given.list());
   check_merge_shapes(m);
-  if (device.type == DeviceType::kNative) {
-    // In place: an input that is exactly the output is read, element by element, before it is
-    // written.
-    GivenTensors apart;
-    for_each_tensor(m, p, [&](const char* arg, const TensorView& t, Role role) {
-      const bool in_place = ((&t == &m.out_a || &t == &m.out_b) && same_view(t, m.out)) ||
-                            ((&t == &m.lse_a || &t == &m.lse_b) && same_view(t, m.lse));
-      if (!in_place) apart(arg, t, role);
-    });
-    check_overlap("merge", apart.list());
-  }
+  // In place: an input that is exactly the output is read, element by element, before it is written.
+  GivenTensors apart;
+  for_each_tensor(m, p, [&](const char* arg, const TensorView& t, Role role) {
+    const bool in_place = ((&t == &m.out_a || &t == &m.out_b) && same_view(t, m.out)) ||
+                          ((&t == &m.lse_a || &t == &m.lse_b) && same_view(t, m.lse));
+    if (!in_place) apart(arg, t, role);
+  });
+  check_overlap("merge", apart.list());
   return p;
 }
 

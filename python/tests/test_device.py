@@ -18,10 +18,12 @@ def test_calls_on_a_device(tmp_path):
         pytest.skip("no C++ compiler or no headers of attend here")
     plugin = tmp_path / "libattend_cuda.so"
     subprocess.run([compiler, "-std=c++20", "-O1", "-shared", "-fPIC", f"-I{include}", HERE / "stand_in_backend.cc", "-o", plugin], check=True)
-    done = subprocess.run([sys.executable, HERE / "device_calls.py", plugin], capture_output=True, text=True)
+    # no plugin beside the module: the one that is loaded by hand is the only one
+    alone = {**os.environ, "ATTEND_BACKENDS": "native"}
+    done = subprocess.run([sys.executable, HERE / "device_calls.py", plugin], capture_output=True, text=True, env=alone)
     assert done.returncode == 0, done.stderr
     # found by its folder, and a broken neighbour does no harm
     (tmp_path / "libattend_broken.so").write_bytes(b"no object")
     code = "import attend; print([b.name for b in attend.backends()]); print(attend.load_failures())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "ATTEND_BACKEND_PATH": str(tmp_path)})
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "ATTEND_BACKEND_PATH": str(tmp_path), "ATTEND_BACKENDS": "cuda,broken"})
     assert done.stdout.startswith("['native', 'cuda']\n[('" + str(tmp_path / "libattend_broken.so")), done.stderr

@@ -13,10 +13,12 @@ namespace {
 namespace fs = std::filesystem;
 
 // What the probe prints under these settings ("A=b C=d"); the caller's own settings of attend are
-// taken away.
+// taken away, and of the plugins beside the library none is loaded unless the settings name it.
 std::string probe(const std::string& settings, const std::string& question) {
-  const std::string command = "env -u ATTEND_DEVICE -u ATTEND_ISA -u ATTEND_BACKEND_PATH " +
-                              settings + " '" ATTEND_PROBE "' " + question + " 2>&1";
+  const std::string command =
+      "env -u ATTEND_DEVICE -u ATTEND_ISA -u ATTEND_BACKEND_PATH "
+      "ATTEND_BACKENDS=native " +
+      settings + " '" ATTEND_PROBE "' " + question + " 2>&1";
   std::FILE* pipe = popen(command.c_str(), "r");
   if (pipe == nullptr) return "popen failed";
   std::string text;
@@ -47,7 +49,8 @@ TEST(AttendDevice, FixesWhereForwardGoes) {
   EXPECT_EQ(count(cuda, "ran "), 0) << cuda;
   EXPECT_SAYS(cuda, "cuda");
   const std::string loaded =
-      probe("ATTEND_DEVICE=cuda ATTEND_BACKEND_PATH=" ATTEND_FOLDER, "forward native");
+      probe("ATTEND_DEVICE=cuda ATTEND_BACKENDS=cuda ATTEND_BACKEND_PATH=" ATTEND_FOLDER,
+            "forward native");
   EXPECT_SAYS(loaded, "invalid_argument: ");
   EXPECT_SAYS(loaded, "q is on native, expected cuda");
 }
@@ -104,7 +107,8 @@ TEST(AttendIsa, UnknownWordIsRefusedWithTheKnown) {
 
 TEST(BackendPath, LoadsWhatItFindsAndKeepsWhatFailed) {
   const std::string text =
-      probe("ATTEND_BACKEND_PATH=/no/such/folder::" ATTEND_FOLDER ":", "backends");
+      probe("ATTEND_BACKENDS=cuda,old,text ATTEND_BACKEND_PATH=/no/such/folder::" ATTEND_FOLDER ":",
+            "backends");
   EXPECT_SAYS(text, "backend native ok");
   EXPECT_SAYS(text, "backend cuda ok " ATTEND_FOLDER "/libattend_cuda.so");
   EXPECT_SAYS(text, "failure " ATTEND_FOLDER "/libattend_old.so: load_backend: ");
@@ -114,9 +118,33 @@ TEST(BackendPath, LoadsWhatItFindsAndKeepsWhatFailed) {
   EXPECT_EQ(count(text, "backend "), 2) << text;
   EXPECT_EQ(count(text, "failure "), 2) << text;
   // A file is no folder; nothing is loaded and nothing fails.
-  const std::string file =
-      probe("ATTEND_BACKEND_PATH=" ATTEND_FOLDER "/libattend_cuda.so", "backends");
+  const std::string file = probe(
+      "ATTEND_BACKENDS=old ATTEND_BACKEND_PATH=" ATTEND_FOLDER "/libattend_cuda.so", "backends");
   EXPECT_EQ(count(file, "backend "), 1) << file;
+}
+
+TEST(Backends, NamesThoseToLoad) {
+  const std::string folder = "ATTEND_BACKEND_PATH=" ATTEND_FOLDER " ATTEND_BACKENDS=";
+  for (const char* none : {"native", "cud", "cuda_", ",", "libattend_cuda.so"})
+    EXPECT_EQ(count(probe(folder + none, "backends"), "\n"), 1) << none;
+  for (const char* one : {"cuda", "native,cuda", "cuda,", "no,cuda,yes"}) {
+    const std::string text = probe(folder + one, "backends");
+    EXPECT_SAYS(text, "backend cuda ok");
+    EXPECT_EQ(count(text, "\n"), 2) << text;
+  }
+  // Empty is as good as unset: everything that is found.
+  const std::string all = probe(folder, "backends");
+  EXPECT_SAYS(all, "backend cuda ok " ATTEND_FOLDER "/libattend_cuda.so");
+  EXPECT_SAYS(all, "failure " ATTEND_FOLDER "/libattend_old.so");
+}
+
+// A folder that is named goes before the plugins beside the library, and the first file counts.
+TEST(BackendPath, TheFirstOfAFileNameIsLoaded) {
+  const std::string text = probe("ATTEND_BACKENDS=cuda ATTEND_BACKEND_PATH=" ATTEND_FOLDER
+                                 ":" ATTEND_FOLDER "/../folder",
+                                 "backends");
+  EXPECT_SAYS(text, "backend cuda ok " ATTEND_FOLDER "/libattend_cuda.so");
+  EXPECT_EQ(count(text, "cuda "), 1) << text;
 }
 
 #if ATTEND_SHARED
@@ -129,7 +157,8 @@ TEST(BackendPath, PluginsBesideTheLibraryNeedNoSetting) {
     if (file.path().filename().string().starts_with("libattend.so"))
       fs::copy(file.path(), folder / file.path().filename(), fs::copy_options::copy_symlinks);
   fs::copy(ATTEND_FOLDER "/libattend_cuda.so", folder / "libattend_cuda.so");
-  const std::string text = probe("LD_LIBRARY_PATH=" + folder.string(), "backends");
+  const std::string text =
+      probe("ATTEND_BACKENDS=cuda LD_LIBRARY_PATH=" + folder.string(), "backends");
   EXPECT_SAYS(text, "backend cuda ok " + (folder / "libattend_cuda.so").string());
   fs::remove_all(folder);
 }

@@ -56,6 +56,7 @@ Status run(const AttentionArgs& a, const AttentionParams&, const ExecContext& co
   ++state.runs;
   state.ran_on = context.device;
   state.ran_with_stream = context.stream;
+  state.error_word = context.error_word;
   const int64_t group = a.q.dim(2) / a.k.dim(2), keys = a.k.dim(1);
   auto* out = static_cast<float*>(to_host(a.out.data));
   for (int64_t b = 0; b < a.q.dim(0); ++b)
@@ -90,6 +91,20 @@ void* allocate(void*, Device device, uint64_t bytes, uint64_t alignment, void*) 
   --state.live_blocks;
   state.live_bytes -= static_cast<int64_t>(bytes);
   std::free(to_host(data));
+}
+
+[[maybe_unused]] void* allocate_pinned(void*, Device, uint64_t bytes, uint64_t alignment, void*) {
+  void* p = nullptr;
+  if (state.out_of_memory || posix_memalign(&p, alignment, bytes + 1) != 0) return nullptr;
+  ++state.live_pinned;
+  return p;
+}
+[[maybe_unused]] void deallocate_pinned(void*, Device, void* data, uint64_t, void*) {
+  --state.live_pinned;
+  std::free(data);
+}
+[[maybe_unused]] ErrorWord* error_word(Device) {
+  return static_cast<ErrorWord*>(to_device(&state.own_word));
 }
 
 // Knows its own memory and native memory, as a vendor's driver does.
@@ -131,6 +146,8 @@ AttentionKernel rows[] = {row("flash/" FAKE_NAME "/mean", 10),
   t.status = status;
   t.device_name = device_name;
   t.allocator = {allocate, deallocate, nullptr};
+  t.pinned = {allocate_pinned, deallocate_pinned, nullptr};
+  t.error_word = error_word;
   t.copy = copy;
   t.synchronize = synchronize;
   t.num_attention_kernels = 2;

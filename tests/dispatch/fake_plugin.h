@@ -1,7 +1,7 @@
 #pragma once
 #include <cstdint>
 
-#include "attend/tensor.h"
+#include "attend/kernel.h"
 
 // What a test can see of a loaded fake_plugin, found by dlsym: the plugin's C function
 // fake_state().
@@ -9,6 +9,9 @@ struct FakeState {
   // Counted by the plugin.
   int32_t runs = 0, copies = 0, synchronizes = 0, live_blocks = 0;
   int64_t live_bytes = 0;
+  int32_t live_pinned = 0;
+  attend::ErrorWord* error_word = nullptr;  // of the last run
+  attend::ErrorWord own_word;
   attend::Device ran_on{};
   void* ran_with_stream = nullptr;
   // Set by a test, so that the plugin fails where a real one may.

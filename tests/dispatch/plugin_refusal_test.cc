@@ -99,7 +99,9 @@ TEST(NoDevice, IsSaidWhereItMatters) {
   EXPECT_TRUE(e.says("driver 12 is older than wanted")) << e.what;
   EXPECT_TRUE(call.untouched());
   const Thrown memory = thrown([] { Tensor::empty(DType::kF32, {2}, {DeviceType::kCuda, 0}); });
-  EXPECT_NE(memory.code, ErrorCode::kOk);
+  EXPECT_EQ(memory.code, ErrorCode::kBackendUnavailable);
+  EXPECT_TRUE(memory.says("device is cuda:0, expected one of 0 cuda devices; driver 12 is older"))
+      << memory.what;
 }
 
 }  // namespace

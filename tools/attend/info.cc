@@ -100,7 +100,8 @@ void print_as_json(const std::vector<Row>& rows) {
   json["environment"] = {{"ATTEND_DEVICE", environment(std::getenv("ATTEND_DEVICE"))},
                          {"ATTEND_ISA", environment(std::getenv("ATTEND_ISA"))},
                          {"ATTEND_NUM_THREADS", environment(std::getenv("ATTEND_NUM_THREADS"))},
-                         {"ATTEND_BACKEND_PATH", environment(std::getenv("ATTEND_BACKEND_PATH"))}};
+                         {"ATTEND_BACKEND_PATH", environment(std::getenv("ATTEND_BACKEND_PATH"))},
+                         {"ATTEND_BACKENDS", environment(std::getenv("ATTEND_BACKENDS"))}};
   json["backends"] = Json::array();
   for (const Backend& b : Registry::global().backends())
     json["backends"].push_back({{"name", b.name},

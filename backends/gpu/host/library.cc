@@ -42,7 +42,7 @@ Status bind(std::initializer_list<const char*> files, const char* missing,
   std::string why;
   for (const char* name : files) {
     if (library != nullptr) break;
-    tried += (tried.empty() ? "" : ", ") + std::string(name);
+    tried += (tried.empty() ? "" : " or ") + std::string(name);
     library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (library != nullptr) {
       opened = name;
@@ -52,9 +52,8 @@ Status bind(std::initializer_list<const char*> files, const char* missing,
     }
   }
   if (library == nullptr)
-    return unavailable(why.empty()
-                           ? tried + (files.size() == 1 ? " is" : " are") + " not found: " + missing
-                           : "the driver cannot be opened: " + why);
+    return unavailable(why.empty() ? tried + " is not found: " + missing
+                                   : "the driver cannot be opened: " + why);
   for (const Symbol& symbol : symbols) {
     *symbol.function = dlsym(library, symbol.name);
     if (*symbol.function == nullptr && symbol.required)
