@@ -8,6 +8,7 @@
 //            search in cu_seqlens_q
 //   traffic  each element is read once and written once
 //   order    slots are distinct: teams never meet
+#include "backends/gpu/body/requests.h"
 #include "backends/gpu/call/append.h"
 #include "backends/gpu/device/thread.h"
 #include "ops/common/element.h"
@@ -53,30 +54,9 @@ struct Append {
 
   static ATTEND_DEVICE Row ragged_row(const AppendCall& call, int64_t token) {
     const TensorView& cu = call.args.seq.cu_seqlens_q;
-    const int64_t b = call.skip ? checked_request(call, token) : request(cu, call.batch, token);
+    const int64_t b = request_of(cu, call.batch, call.skip, token);
     if (b == call.batch) return {0, 0, false};
     return {b, token, token - index_at(cu, b) < query_rows(call.args, b)};
-  }
-
-  // The last request that begins at or before a token; batch if the token is behind all of them.
-  static ATTEND_DEVICE int64_t request(const TensorView& cu, int64_t batch, int64_t token) {
-    int64_t low = 0, high = batch + 1;  // cu[low] <= token < cu[high]
-    while (high - low > 1) {
-      const int64_t middle = low + (high - low) / 2;
-      if (index_at(cu, middle) <= token)
-        low = middle;
-      else
-        high = middle;
-    }
-    return low;
-  }
-
-  // Likewise where some lengths may be bad, so that they need not rise: one by one.
-  static ATTEND_DEVICE int64_t checked_request(const AppendCall& call, int64_t token) {
-    const TensorView& cu = call.args.seq.cu_seqlens_q;
-    for (int64_t b = 0; b < call.batch; ++b)
-      if (!skipped(call, b) && index_at(cu, b) <= token && token < index_at(cu, b + 1)) return b;
-    return call.batch;
   }
 
   struct Side {

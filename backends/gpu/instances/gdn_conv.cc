@@ -1,0 +1,4 @@
+#include "backends/gpu/body/gdn_conv.h"
+#include "backends/gpu/device/kernel.h"
+
+ATTEND_GPU_KERNEL(gdn_conv, attend::gpu::GdnConv)
