@@ -112,13 +112,16 @@ class Space:
         words = self._words[width]
         index = at >> (width.bit_length() - 1)
         found = np.empty(index.size, words.dtype)
-        left = np.arange(index.size)
-        while left.size:  # one round for each thread that shares the busiest address
-            _, first = np.unique(index[left], return_index=True)
-            turn = np.sort(left[first])
+        if index.size == 0:
+            return found
+        order = np.argsort(index, kind="stable")
+        ordered = index[order]
+        first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        turns = np.arange(index.size) - np.repeat(first, np.diff(np.r_[first, index.size]))
+        for number in range(int(turns.max()) + 1):  # one round for each thread at the busiest address
+            turn = order[turns == number]
             found[turn] = words[index[turn]]
             words[index[turn]] = change(found[turn], turn)
-            left = np.setdiff1d(left, turn, assume_unique=True)
         return found
 
     def check(self, addresses: Addresses, size: int, align: int = 0, bank: Any = None) -> None:

@@ -84,7 +84,7 @@ class _Flattener:
         """Appends a body; `outer` maps names to the names that the flat list uses."""
         nested = bool(self.scopes)
         self.scopes += 1
-        suffix = f"@{self.scopes}" if nested else ""
+        suffix = f"$s{self.scopes}" if nested else ""
         names = dict(outer)
         for statement in body:  # a label may be used before it stands
             self.declare(statement, names, suffix)
@@ -141,7 +141,7 @@ class _Flattener:
             code.append(replace(found, opcode=("bra",), operands=(target,)))
             return
         if found.guard and name != "bra" and (name in FLOW or name == "call"):
-            around = f"$around@{len(code)}"
+            around = f"$around${len(code)}"
             code.append(
                 replace(found, negated=not found.negated, opcode=("bra",), operands=(around,))
             )
@@ -172,7 +172,7 @@ class _Flattener:
         actual = given[0] if given else ()
         formal = [param.name for param in (*function.results, *function.params)]
         names = dict(zip(formal, (*results, *actual), strict=True))
-        names["%return"] = f"$return@{self.scopes}:{len(self.program.code)}"
+        names["%return"] = f"$return${len(self.program.code)}"
         self.statements(function.body, names, (*calls, callee))
         self.program.labels[names["%return"]] = len(self.program.code)
 

@@ -18,7 +18,7 @@ from ptx.source import Instruction
 from ptx.kinds import TYPES, Array, Mask
 
 _GROUP_SIZE = {"warp": WARP, "warpgroup": 4 * WARP}
-_FAIRNESS = 2048  # every so many switches the highest group runs, lest a spinning one starve it
+_FAIRNESS = 64  # every so many switches the highest group runs, lest a spinning one starve it
 
 
 class Scheduler:
