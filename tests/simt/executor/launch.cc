@@ -1,8 +1,5 @@
 #include "tests/simt/executor/launch.h"
 
-#include <cstdlib>
-#include <cstring>
-
 #include "tests/simt/executor/block.h"
 #include "tests/simt/executor/traps.h"
 
@@ -52,16 +49,6 @@ const KernelEntry* find_kernel(std::string_view name) {
   const KernelEntry* kernel = kernels;
   while (kernel && name != kernel->name()) kernel = kernel->next();
   return kernel;
-}
-
-Order Order::from_environment() {
-  const char* const text = std::getenv("ATTEND_SIMT_ORDER");
-  const std::string_view word = text ? text : "";
-  if (word == "backward") return {.kind = Kind::kBackward};
-  if (word.starts_with("shuffled"))
-    return {.kind = Kind::kShuffled,
-            .seed = word.starts_with("shuffled:") ? std::strtoull(text + 9, nullptr, 0) : 1};
-  return {};
 }
 
 std::string execute(const Launch& launch) {

@@ -27,6 +27,7 @@ uint32_t pack(float lo, float hi) {
   return bits(lo) | bits(hi) << 16;
 }
 
+inline int again(int v) { return v; }
 inline float exp2(float x) { return std::exp2(x); }
 
 // c += a b, products and sums in f32; how hardware rounds in between is not specified.
