@@ -63,7 +63,9 @@ def integer(bits: int) -> dict[str, Atomic]:
         "xor": Atomic(unsigned, np.bitwise_xor),
         "inc": Atomic(unsigned, _increment),
         "dec": Atomic(unsigned, _decrement),
-        "cmpswap": Atomic(unsigned, lambda old, new, expected: np.where(old == expected, new, old), 2),
+        "cmpswap": Atomic(
+            unsigned, lambda old, new, expected: np.where(old == expected, new, old), 2
+        ),
     }
 
 
@@ -79,9 +81,7 @@ FLOATS = {
 }
 
 
-def changer(
-    atomic: Atomic, values: list[Array]
-) -> Callable[[Array, NDArray[np.int64]], Array]:
+def changer(atomic: Atomic, values: list[Array]) -> Callable[[Array, NDArray[np.int64]], Array]:
     """The function that Space.update calls: `values` are unsigned words, one entry a lane."""
     typed = [value.view(atomic.dtype) for value in values]
 

@@ -149,7 +149,7 @@ def _decoders() -> dict[str, Decoder]:
         "s_setreg_b32": _set_mode,
         "s_setreg_imm32_b32": _set_mode,
     }
-    table |= {name: _nothing for name in _NOTHING.split()}
+    table |= dict.fromkeys(_NOTHING.split(), _nothing)
     combinations: dict[str, Callable[[int, int], int]] = {
         "and": lambda a, e: a & e,
         "or": lambda a, e: a | e,

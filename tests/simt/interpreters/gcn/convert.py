@@ -83,7 +83,8 @@ def _table() -> dict[str, Vector]:
             lambda a, b: _packed(toward_zero_f16(a).view(U16), toward_zero_f16(b).view(U16)),
         ),
         "v_cvt_pk_u16_u32": vector(
-            "u32 = u32 u32", lambda a, b: _packed(np.minimum(a, U32(65535)), np.minimum(b, U32(65535)))
+            "u32 = u32 u32",
+            lambda a, b: _packed(np.minimum(a, U32(65535)), np.minimum(b, U32(65535))),
         ),
         "v_cvt_pk_i16_i32": vector(
             "u32 = i32 i32",

@@ -1,6 +1,6 @@
 """Lists the instructions of code objects that the interpreter does not know.
 
-    python3 -m gcn.coverage build/gpu/*.co
+python3 -m gcn.coverage build/gpu/*.co
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from memory import AccessFault, Memory, Scratch, SimtError
 
 from .image import IMAGE_BASE, Kernel

@@ -12,7 +12,10 @@ Array = NDArray[Any]
 F16, F32, F64 = np.float16, np.float32, np.float64
 
 # The bits of a double below the last bit of a narrower number, and how they look half way.
-_TAIL = {F32: (np.uint64((1 << 29) - 1), np.uint64(1 << 28)), F16: (np.uint64((1 << 42) - 1), np.uint64(1 << 41))}
+_TAIL = {
+    F32: (np.uint64((1 << 29) - 1), np.uint64(1 << 28)),
+    F16: (np.uint64((1 << 42) - 1), np.uint64(1 << 41)),
+}
 
 
 def fused(a: Array, b: Array, c: Array, narrow: Any = F32) -> Array:

@@ -1,4 +1,4 @@
-"""A code object: the ELF file that clang writes for one AMD architecture, as a loader would place it.
+"""A code object, the ELF file that clang writes for one AMD architecture, as a loader places it.
 
 What a launch needs of it: the bytes in memory with their relocations applied, and the kernel
 descriptor, which tells where the code starts, how much shared and private memory it takes and which
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from memory import SimtError
 from numpy.typing import NDArray
+
+from memory import SimtError
 
 IMAGE_BASE = 1 << 56  # where the image lies; far above every address of a process
 
@@ -78,7 +79,9 @@ class CodeObject:
     def _header(self, raw: bytes) -> None:
         (flags,) = struct.unpack_from("<I", raw, 48)
         if flags & 0xFF not in _MACHINES:
-            raise SimtError(f"{self.path.name}: machine is {flags & 0xFF:#x}, expected gfx90a, gfx942")
+            raise SimtError(
+                f"{self.path.name}: machine is {flags & 0xFF:#x}, expected gfx90a, gfx942"
+            )
         self.architecture = _MACHINES[flags & 0xFF]
         segments, sections = struct.unpack_from("<QQ", raw, 32)
         size, count, section_size, section_count = struct.unpack_from("<HHHH", raw, 54)

@@ -60,7 +60,9 @@ def _count_below(upper: bool) -> Decoder:
                 bits = bools(int(words[0]))[:32]
                 counts = np.concatenate(([0], np.cumsum(bits)))[below]
             else:
-                kept = words.astype(np.uint64) & ((np.uint64(1) << below.astype(np.uint64)) - np.uint64(1))
+                kept = words.astype(np.uint64) & (
+                    (np.uint64(1) << below.astype(np.uint64)) - np.uint64(1)
+                )
                 counts = np.array([int(x).bit_count() for x in kept])
             put(w, counts.astype(_U32) + b(w))
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from memory import SimtError
 from numpy.typing import NDArray
+
+from memory import SimtError
 
 from .listing import Instruction
 from .wave import LANES, Bools, Wave

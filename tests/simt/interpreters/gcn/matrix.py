@@ -2,8 +2,8 @@
 
 Layouts, from AMD's matrix instruction documents. An instruction works on one matrix or on several
 blocks at once. With the lanes cut into groups of M (of N for B, C and D), lane n of group g holds
-  A[n, k], B[k, n]   k = g * e .. g * e + e - 1, e elements a lane; with several blocks g is the block
-  C[row, n]          register 4q + r is row 4 * groups * q + 4g + r of a block; a 4 x 4 block is one group
+  A[n, k], B[k, n]   k = g * e .. g * e + e - 1, of e elements a lane; of several blocks number g
+  C[row, n]          register 4q + r is row 4 * groups * q + 4g + r of a block; 4 x 4: of block g
 The execution mask is not looked at.
 """
 
@@ -203,7 +203,9 @@ def _names() -> list[str]:
     for kind in ("f16", "bf16"):
         shapes = ("32x32x4_2b", "16x16x4_4b", "4x4x4_16b", "32x32x8", "16x16x16")
         new += [f"f32_{s}_{kind}" for s in shapes]
-    new += [f"i32_{s}_i8" for s in ("32x32x4_2b", "16x16x4_4b", "4x4x4_16b", "32x32x16", "16x16x32")]
+    new += [
+        f"i32_{s}_i8" for s in ("32x32x4_2b", "16x16x4_4b", "4x4x4_16b", "32x32x16", "16x16x32")
+    ]
     new += [
         f"f32_{s}_{a}_{b}"
         for s in ("32x32x16", "16x16x32")

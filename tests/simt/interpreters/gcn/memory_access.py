@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from memory import SimtError
 from numpy.typing import NDArray
+
+from memory import SimtError
 
 from . import atomics
 from .listing import Instruction
@@ -101,13 +102,14 @@ def _address(vector: str, base: str, offset: int) -> AddressOf:
 
         def wide(w: Wave) -> Addresses:
             high = np.left_shift(w.words[index + 1], 32, dtype=np.int64)
-            return np.add(high, w.words[index] + np.int64(offset), dtype=np.int64)
+            low = np.add(w.words[index], np.int64(offset), dtype=np.int64)
+            return np.add(high, low, out=high)
 
         return wide
     origin = scalar(base, 64)
 
     def near(w: Wave) -> Addresses:
-        return w.words[index] + np.int64(_signed64(origin(w) + offset))
+        return np.add(w.words[index], np.int64(_signed64(origin(w) + offset)), dtype=np.int64)
 
     return near
 
@@ -320,7 +322,9 @@ def _buffer(form: str, is_store: bool) -> Decoder:
             if not is_store:
                 for row in range(register, register + count):
                     np.copyto(w.words[row], 0, where=w.mask)
-            w.set_exec(int.from_bytes(np.packbits(fits, bitorder="little").tobytes(), "little") & everyone)
+            w.set_exec(
+                int.from_bytes(np.packbits(fits, bitorder="little").tobytes(), "little") & everyone
+            )
             plain(w)
             w.set_exec(everyone)
 

@@ -15,8 +15,9 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from memory import SimtError
 from numpy.typing import NDArray
+
+from memory import SimtError
 
 from . import lane_moves, sub_words
 from .listing import Instruction
@@ -58,7 +59,8 @@ class Operand(NamedTuple):
 
 _NAMED = {
     "vcc": ("s", VCC, 2), "vcc_lo": ("s", VCC, 1), "vcc_hi": ("s", VCC + 1, 1), "m0": ("s", M0, 1),
-    "flat_scratch": ("s", 102, 2), "flat_scratch_lo": ("s", 102, 1), "flat_scratch_hi": ("s", 103, 1),
+    "flat_scratch": ("s", 102, 2),
+    "flat_scratch_lo": ("s", 102, 1), "flat_scratch_hi": ("s", 103, 1),
     "xnack_mask": ("s", 104, 2), "xnack_mask_lo": ("s", 104, 1), "xnack_mask_hi": ("s", 105, 1),
     "exec": ("exec", 0, 2), "exec_lo": ("exec", 0, 1), "exec_hi": ("exec", 32, 1),
 }  # fmt: skip
@@ -200,7 +202,7 @@ def lanes(values: Array) -> Array:
 
 
 def source(instruction: Instruction, operand: int, position: int, kind: str) -> Source:
-    """Reads operand number `operand`, which is the source `position` (0, 1, 2), with its modifiers."""
+    """Reads an operand that is the source `position` (0, 1, 2), with its modifiers."""
     text = instruction.operands[operand]
     parsed = parse(text)
     get: Source

@@ -102,7 +102,9 @@ def _write_narrow(narrow: Narrow) -> Decoder:
     return decode
 
 
-def _two_addresses(instruction: Instruction, operand: int, words: int, far: bool) -> list[AddressOf]:
+def _two_addresses(
+    instruction: Instruction, operand: int, words: int, far: bool
+) -> list[AddressOf]:
     """Of read2 and write2, whose offsets count elements, or groups of 64 of them."""
     index = parse(instruction.operands[operand]).index
     unit = 4 * words * (64 if far else 1)
@@ -244,7 +246,11 @@ def _decoders() -> dict[str, Decoder]:
         table[f"ds_write_b{bits}"] = _write(bits // 32)
     for name, narrow in (("u8", "ubyte"), ("i8", "sbyte"), ("u16", "ushort"), ("i16", "sshort")):
         table[f"ds_read_{name}"] = _read_narrow(NARROW_LOADS[narrow])
-    for name, narrow in (("u8_d16", "ubyte_d16"), ("i8_d16", "sbyte_d16"), ("u16_d16", "short_d16")):
+    for name, narrow in (
+        ("u8_d16", "ubyte_d16"),
+        ("i8_d16", "sbyte_d16"),
+        ("u16_d16", "short_d16"),
+    ):
         table[f"ds_read_{name}"] = _read_narrow(NARROW_LOADS[narrow])
         table[f"ds_read_{name}_hi"] = _read_narrow(NARROW_LOADS[f"{narrow}_hi"])
     for name, narrow in (("b8", "byte"), ("b16", "short")):

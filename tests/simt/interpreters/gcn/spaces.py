@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from memory import AccessFault, Memory, Space
 from numpy.typing import NDArray
+
+from memory import AccessFault, Memory, Space
 
 if TYPE_CHECKING:
     from .wave import Wave
@@ -96,7 +97,9 @@ class Spaces:
             if chosen.any():
                 left = left & ~chosen
                 try:
-                    visit(space, chosen, at[chosen] - start, None if banks is None else banks[chosen])
+                    visit(
+                        space, chosen, at[chosen] - start, None if banks is None else banks[chosen]
+                    )
                 except AccessFault as fault:
                     position = int(np.flatnonzero(chosen)[fault.position])
                     raise AccessFault(fault.reason, position) from None

@@ -36,7 +36,9 @@ def source(
     word: Any = np.int32 if extend else np.uint32
     half = int(kind[1:]) == 16
     unsigned: Any = np.uint16 if half else np.uint32
-    dtype = {"f16": np.float16, "f32": np.float32, "i16": np.int16, "i32": np.int32}.get(kind, unsigned)
+    dtype = {"f16": np.float16, "f32": np.float32, "i16": np.int16, "i32": np.int32}.get(
+        kind, unsigned
+    )
 
     def chosen(w: Wave) -> Array:
         bits = (get(w) << up).view(word) >> down.astype(word)

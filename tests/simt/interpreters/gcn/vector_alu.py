@@ -1,4 +1,4 @@
-"""Vector instructions that work lane by lane, in integers; and how all of their kind are decoded."""
+"""Vector instructions that work lane by lane, in integers; and how all such are decoded."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def _is_plain(instruction: Instruction, form: Vector) -> bool:
     return whole and not (shaped or moved or instruction.flush)
 
 
-def _in_place(instruction: Instruction, form: Vector, sources: list[Callable[[Wave], Array]]) -> Step:
+def _in_place(
+    instruction: Instruction, form: Vector, sources: list[Callable[[Wave], Array]]
+) -> Step:
     """numpy computes straight into the register."""
     index, kind = parse(instruction.operands[0]).index, form.result
     if parse(instruction.operands[0]).bank != "v":
@@ -143,7 +145,9 @@ def field(x: Array, at: Array, width: Array) -> Array:
 
 def byte_permute(high: Array, low: Array, selector: Array) -> Array:
     """v_perm_b32: each byte of the selector names a byte of {high, low}, a sign, 0 or 0xff."""
-    if selector.size == 1 and not int(selector[0]) & 0xF8F8F8F8:  # the same plain bytes in all lanes
+    if (
+        selector.size == 1 and not int(selector[0]) & 0xF8F8F8F8
+    ):  # the same plain bytes in all lanes
         return _gathered_bytes(high, low, int(selector[0]))
     both = high.astype(U64) << U64(32) | low
     out = np.zeros(np.broadcast_shapes(both.shape, selector.shape), U32)
@@ -273,7 +277,10 @@ def _table() -> dict[str, Vector]:
             "u32 = i32 i32",
             lambda a, b: high_product(_low24_signed(a), _low24_signed(b)),
         ),
-        "v_mad_i32_i24": ("i32 = i32 i32 i32", lambda a, b, c: _low24_signed(a) * _low24_signed(b) + c),
+        "v_mad_i32_i24": (
+            "i32 = i32 i32 i32",
+            lambda a, b, c: _low24_signed(a) * _low24_signed(b) + c,
+        ),
         "v_bfe_i32": ("i32 = i32 i32 i32", field),
         "v_ffbh_i32": ("u32 = i32", _sign_run),
         "v_min3_i32": ("i32 = i32 i32 i32", lambda a, b, c: np.minimum(np.minimum(a, b), c)),

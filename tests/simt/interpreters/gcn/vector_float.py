@@ -240,10 +240,14 @@ def _with_literal(kind: str, addend: bool, is_fused: bool) -> Decoder:
     return decode
 
 
+def _always(value: Array) -> Callable[[Wave], Array]:
+    return lambda w: value
+
+
 def _mixed_sources(instruction: Instruction) -> list[Callable[[Wave], Array]]:
     """v_fma_mix: op_sel_hi says which sources are f16, op_sel which of their halves."""
     half, high = instruction.bits("op_sel_hi", 3, 0), instruction.bits("op_sel", 3, 0)
-    sources = []
+    sources: list[Callable[[Wave], Array]] = []
     for i, text in enumerate(instruction.operands[1:4]):
         operand = parse(text)
         kind = "f16" if half[i] else "f32"
@@ -251,13 +255,14 @@ def _mixed_sources(instruction: Instruction) -> list[Callable[[Wave], Array]]:
             bits = constant_bits(operand.text, kind)
             value = np.array([bits], np.uint16 if half[i] else np.uint32)
             value = value.view(F16 if half[i] else F32)
-            get: Callable[[Wave], Array] = lambda w, value=value: value
+            get: Callable[[Wave], Array] = _always(value)
         else:
             get = read(operand.text, kind, bool(half[i] and high[i]))
         sign, absolute = F32(-1 if operand.negate else 1), operand.absolute
         sources.append(
-            lambda w, get=get, sign=sign, absolute=absolute: sign
-            * (np.abs(get(w)) if absolute else get(w)).astype(F32)
+            lambda w, get=get, sign=sign, absolute=absolute: (
+                sign * (np.abs(get(w)) if absolute else get(w)).astype(F32)
+            )
         )
     return sources
 

@@ -7,8 +7,9 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from memory import Scratch
 from numpy.typing import NDArray
+
+from memory import Scratch
 
 if TYPE_CHECKING:
     from .program import Program
@@ -56,7 +57,7 @@ def mask_of(values: Bools) -> int:
 
 
 class Wave:
-    """The state of a wave. Scalar registers are Python integers, vector registers rows of 64 words."""
+    """The state of a wave: scalar registers as Python integers, vector registers as rows."""
 
     def __init__(self) -> None:
         self.words = np.empty((512, LANES), np.uint32)  # v0 to v255, then a0 to a255
@@ -113,15 +114,16 @@ class Wave:
 
     @property
     def flushes(self) -> bool:
-        """Whether subnormal f32 numbers count as zero (any of the two bits that allow them is 0)."""
+        """Whether subnormal f32 numbers count as zero: one of the bits that allow them is 0."""
         return self.mode >> 4 & 3 != 3
 
     def run(self, turn: int) -> Stop:
         """Runs until something stops the wave, at most `turn` instructions."""
         code = self.program.steps(self.flushes)
-        count = 0
+        left = turn
         try:
-            for count in range(1, turn + 1):
+            while left:
+                left -= 1
                 pc = self.pc
                 self.pc = pc + 1
                 stop = code[pc](self)
@@ -129,4 +131,4 @@ class Wave:
                     return stop
             return Stop.TURN
         finally:
-            self.steps += count
+            self.steps += turn - left

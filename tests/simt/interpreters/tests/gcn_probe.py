@@ -18,8 +18,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gcn.engine import GcnEngine  # noqa: E402
-from memory import Memory  # noqa: E402
+from gcn.engine import GcnEngine
+from memory import Memory
 
 ARCHITECTURES = ("gfx90a", "gfx942")
 CLANG = next(filter(shutil.which, ("clang++-19", "clang++-20", "clang++-21")), None)
@@ -27,7 +27,8 @@ FLAGS = (
     "-x hip -std=c++20 -O3 -nogpuinc -nogpulib --offload-device-only --no-gpu-bundle-output -w"
 ).split()
 PRELUDE = """
-using u8 = unsigned char; using u16 = unsigned short; using u32 = unsigned; using u64 = unsigned long;
+using u8 = unsigned char; using u16 = unsigned short; using u32 = unsigned;
+using u64 = unsigned long;
 using i8 = signed char; using i16 = short; using i32 = int; using i64 = long; using f16 = _Float16;
 #define KERNEL(threads) \\
   extern "C" __attribute__((global, amdgpu_flat_work_group_size(threads, threads))) void
@@ -47,7 +48,9 @@ def compiled(source: str, architecture: str) -> Path:
     number = len(list(Path(_folder.name).iterdir()))
     image = Path(_folder.name) / f"probe_{number}.{architecture}.co"
     command = [str(CLANG), *FLAGS, f"--offload-arch={architecture}", "-c", "-", "-o", str(image)]
-    done = subprocess.run(command, input=PRELUDE + source, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, input=PRELUDE + source, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise AssertionError(done.stderr)
     return image

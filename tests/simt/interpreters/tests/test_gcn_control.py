@@ -5,6 +5,7 @@ from __future__ import annotations
 import unittest
 
 import numpy as np
+
 from gcn_probe import Device, each_architecture
 
 SOURCE = """
@@ -29,7 +30,8 @@ KERNEL(64) uniform_cases(i32* o, int n) {
   int r = 1;
   for (int i = 0; i < n; ++i)
     switch (i % 6) { case 0: r += i; break; case 1: r *= 3; break; case 2: r ^= 0x55; break;
-                     case 3: r -= 100; break; case 4: r = r << 1; break; case 5: r = r >> 1; break; }
+                     case 3: r -= 100; break; case 4: r = r << 1; break;
+                     case 5: r = r >> 1; break; }
   o[TID] = r + TID;
 }
 DEVICE __attribute__((noinline)) int inner(int x, int n) {

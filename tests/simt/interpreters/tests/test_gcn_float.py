@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+
 from gcn_probe import Device, assembly_kernel, each_architecture, to_f16, to_f32, to_f64
 
 CODES = {16: ("<H", "<e"), 32: ("<I", "<f"), 64: ("<Q", "<d")}
@@ -26,7 +27,9 @@ def bits_of(x: float, width: int = 32) -> int:
     return int(struct.unpack(integer, struct.pack(real, x))[0])
 
 
-def exactly(compute: Callable[..., Any], nearest: Callable[[Fraction], float]) -> Callable[..., float]:
+def exactly(
+    compute: Callable[..., Any], nearest: Callable[[Fraction], float]
+) -> Callable[..., float]:
     """A function of numbers, computed without error and rounded once; infinities and what is not a
     number are left to Python's doubles, which have the same rules."""
 
@@ -50,7 +53,13 @@ def numbers(width: int, count: int, seed: int) -> list[np.ndarray]:
     for _ in range(count):
         special = [0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 0.5, 3.0]
         pool = [bits_of(x, width) for x in special]
-        pool += [1, 5, 1 << fraction, (1 << fraction) - 1, (1 << width - 1) - (1 << fraction) - (1 << fraction)]
+        pool += [
+            1,
+            5,
+            1 << fraction,
+            (1 << fraction) - 1,
+            (1 << width - 1) - (1 << fraction) - (1 << fraction),
+        ]
         pool += [one + chance.randrange(-8, 8) for _ in range(14)]  # close to 1
         pool += [one + (chance.randrange(-20, 20) << fraction - 2) for _ in range(18)]
         pool += [chance.getrandbits(width) for _ in range(64 - len(pool))]
@@ -83,11 +92,22 @@ def whole(rounding: Callable[[float], int]) -> Callable[[float], float]:
     return lambda a: math.copysign(float(rounding(a)), a) if math.isfinite(a) else a
 
 
+def fraction_of(a: float) -> float:
+    return min(to_f32(Fraction(a) - math.floor(a)), 1 - 2.0**-24)
+
+
+def half(a: float) -> float:
+    return exactly(lambda x: x, to_f16)(a)
+
+
 def to_integer(lowest: int, highest: int) -> Callable[[float], int]:
     def convert(a: float) -> int:
         if math.isnan(a):
             return 0
-        return max(lowest, min(highest, math.trunc(a) if math.isfinite(a) else int(math.copysign(1 << 40, a))))
+        return max(
+            lowest,
+            min(highest, math.trunc(a) if math.isfinite(a) else int(math.copysign(1 << 40, a))),
+        )
 
     return convert
 
@@ -111,7 +131,7 @@ SINGLE: dict[str, tuple[str, int, Callable[..., float]]] = {
     "trunc": ("v_trunc_f32 %0, %1", 1, whole(math.trunc)),
     "floor": ("v_floor_f32 %0, %1", 1, whole(math.floor)),
     "ceil": ("v_ceil_f32 %0, %1", 1, whole(math.ceil)),
-    "clamp": ("v_add_f32 %0, %1, 0 clamp", 1, lambda a: 0.0 if math.isnan(a) else min(max(a, 0.0), 1.0)),
+    "clamp": ("v_add_f32 %0, %1, 0 clamp", 1, lambda a: min(max(0.0 if a != a else a, 0.0), 1.0)),
     "doubled": ("v_mul_f32 %0, 1.0, %1 mul:2", 1, exactly(lambda a: a * 2, to_f32)),
     "halved": ("v_max_f32 %0, %1, %1 div:2", 1, exactly(lambda a: a / 2, to_f32)),
     "constant": ("v_mul_f32 %0, 0.15915494, %1", 1,
@@ -120,7 +140,7 @@ SINGLE: dict[str, tuple[str, int, Callable[..., float]]] = {
               exactly(lambda a: a / type(a)(1 << 20), to_f32)),
     "mantissa": ("v_frexp_mant_f32 %0, %1", 1, lambda a: math.frexp(a)[0]),
     "fract": ("v_fract_f32 %0, %1", 1,
-              lambda a: min(to_f32(Fraction(a) - math.floor(a)), 1 - 2.0**-24) if math.isfinite(a) else math.nan),
+              lambda a: fraction_of(a) if math.isfinite(a) else math.nan),
     "through_f16": ("v_cvt_f16_f32 %0, %1\\nv_cvt_f32_f16 %0, %0", 1, exactly(lambda a: a, to_f16)),
     "packed_toward_zero": ("v_cvt_pkrtz_f16_f32 %0, 0, %1\\nv_lshrrev_b32 %0, 16, %0\\n"
                            "v_cvt_f32_f16 %0, %0", 1,
@@ -133,14 +153,16 @@ SINGLE: dict[str, tuple[str, int, Callable[..., float]]] = {
                          "s_setreg_imm32_b32 hwreg(HW_REG_MODE, 4, 2), 3\\nv_add_f32 %0, %0, 0", 1,
                          lambda a: a if not abs(a) < 2.0**-126 else 0.0),
     "mixed": ("v_cvt_f16_f32 %0, %1\\nv_fma_mix_f32 %0, %0, %2, -%3 op_sel_hi:[1,0,0]", 3,
-              lambda a, b, c: exactly(lambda x, y, z: x * y - z, to_f32)(exactly(lambda x: x, to_f16)(a), b, c)),
+              lambda a, b, c: exactly(lambda x, y, z: x * y - z, to_f32)(half(a), b, c)),
 }  # fmt: skip
 
 
 def toward_zero(a: float) -> float:
     near = to_f16(Fraction(a))
     if abs(near) > abs(a):
-        return math.copysign(value(bits_of(abs(near), 16) - 1, 16) if math.isfinite(near) else 65504.0, a)
+        return math.copysign(
+            value(bits_of(abs(near), 16) - 1, 16) if math.isfinite(near) else 65504.0, a
+        )
     return near
 
 
@@ -217,7 +239,9 @@ class Floats(unittest.TestCase):
         """Where the double sum lies half way between two numbers and the true sum does not."""
         device = Device(assembly_kernel("k", "v_fma_f32 %0, %1, %2, %3", 1, 3, 1), architecture)
         a = np.full(64, 1 + 2.0**-23, np.float32)
-        b = np.full(64, 2.0**-24, np.float32) * np.where(np.arange(64) % 2, 1, -1).astype(np.float32)
+        b = np.full(64, 2.0**-24, np.float32) * np.where(np.arange(64) % 2, 1, -1).astype(
+            np.float32
+        )
         c = np.exp2(np.arange(64) % 8 + 28).astype(np.float32) * np.float32(2.0**-28)
         c[32:] = np.nextafter(c[32:], np.float32(2.0**9))
         b[8:] *= np.float32(2.0**-31)

@@ -7,6 +7,7 @@ import unittest
 from collections.abc import Callable
 
 import numpy as np
+
 from gcn_probe import Device, assembly_kernel, each_architecture
 
 M32, M64 = (1 << 32) - 1, (1 << 64) - 1
@@ -96,7 +97,10 @@ WORDS: dict[str, tuple[int, Callable[..., int]]] = {
     "v_bcnt_u32_b32": (2, lambda a, b: a.bit_count() + b),
     "v_ffbh_u32": (1, lambda a: 32 - a.bit_length() if a else -1),
     "v_ffbl_b32": (1, lambda a: (a & -a).bit_length() - 1),
-    "v_ffbh_i32": (1, lambda a: -1 if s(a) in (0, -1) else 32 - (a ^ (s(a) >> 31) & M32).bit_length()),
+    "v_ffbh_i32": (
+        1,
+        lambda a: -1 if s(a) in (0, -1) else 32 - (a ^ (s(a) >> 31) & M32).bit_length(),
+    ),
     "v_sad_u32": (3, lambda a, b, c: abs(a - b) + c),
     "v_sad_u8": (
         3,
@@ -155,7 +159,7 @@ FORMS: dict[str, tuple[str, int, Callable[..., int]]] = {
     "op_sel_sources": ("v_mad_u32_u16 %0, %1, %2, %3 op_sel:[1,0,0,0]", 3,
                        lambda a, b, c: (a >> 16) * (b & 0xFFFF) + c),
     "op_sel_packed": ("v_pk_add_u16 %0, %1, %2 op_sel:[1,0] op_sel_hi:[0,1]", 2,
-                      lambda a, b: (a >> 16) + b & 0xFFFF | ((a & 0xFFFF) + (b >> 16) & 0xFFFF) << 16),
+                      lambda a, b: (a >> 16) + b & 0xFFFF | (a + (b >> 16) & 0xFFFF) << 16),
     "kept_half": ("v_mov_b32 %0, %3\\nv_mad_u16 %0, %1, %2, 1 op_sel:[0,0,0,1]", 3,
                   lambda a, b, c: c & 0xFFFF | (a * b + 1 & 0xFFFF) << 16),
     "carry_out_and_in": ("v_add_co_u32 %0, vcc, %1, %2\\nv_addc_co_u32 %0, vcc, %3, %1, vcc", 3,
@@ -267,7 +271,9 @@ class Integers(unittest.TestCase):
                 int(x < y),
                 s(x) * s(y),
                 (ux & M32) * (uy & M32) + uy,
-                ux.bit_count() + 100 * (64 - (ux | 1).bit_length()) + 10000 * ((uy & -uy).bit_length() - 1),
+                ux.bit_count()
+                + 100 * (64 - (ux | 1).bit_length())
+                + 10000 * ((uy & -uy).bit_length() - 1),
             ]
             got = out[lane::64].tolist()
             self.assertEqual(got, [s(value, 64) for value in expected], f"lane {lane}: {x}, {y}")

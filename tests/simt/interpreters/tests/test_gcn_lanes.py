@@ -6,6 +6,7 @@ import unittest
 from collections.abc import Callable
 
 import numpy as np
+
 from gcn_probe import Device, assembly_kernel, each_architecture
 
 DPP: dict[str, Callable[[int], int | None]] = {  # control: the lane that a lane reads
@@ -40,8 +41,10 @@ class Lanes(unittest.TestCase):
             move = f"v_add_u32_dpp %0, %1, %2 {control} {masks}"
             source += assembly_kernel(f"all_{n}", move, 1, 2, 1)
             some = (
-                f"s_mov_b32 s8, 0x{SOMETIMES & 0xFFFFFFFF:x}\\ns_mov_b32 s9, 0x{SOMETIMES >> 32:x}\\n"
-                f"s_mov_b64 s[10:11], exec\\ns_mov_b64 exec, s[8:9]\\n{move}\\ns_mov_b64 exec, s[10:11]"
+                f"s_mov_b32 s8, 0x{SOMETIMES & 0xFFFFFFFF:x}\\n"
+                f"s_mov_b32 s9, 0x{SOMETIMES >> 32:x}\\n"
+                "s_mov_b64 s[10:11], exec\\ns_mov_b64 exec, s[8:9]\\n"
+                f"{move}\\ns_mov_b64 exec, s[10:11]"
             )
             source += assembly_kernel(f"some_{n}", some, 1, 2, 1).replace(
                 '"vcc"', '"s8", "s9", "s10", "s11"'
@@ -101,7 +104,8 @@ class Lanes(unittest.TestCase):
           u32 y = x;
           asm volatile("s_movk_i32 m0, 0x1234\\nv_writelane_b32 %0, m0, 9" : "+v"(y) : : "m0");
           o[t + 128] = y;
-          o[t + 192] = __builtin_amdgcn_mbcnt_hi(0xf0f01234, __builtin_amdgcn_mbcnt_lo(0x8181ffff, 1000));
+          u32 below = __builtin_amdgcn_mbcnt_lo(0x8181ffff, 1000);
+          o[t + 192] = __builtin_amdgcn_mbcnt_hi(0xf0f01234, below);
           u64 b = __builtin_amdgcn_ballot_w64(x % 3 == 0);
           o[t + 256] = b; o[t + 320] = b >> 32;
           o[t + 384] = __builtin_amdgcn_mbcnt_hi(a[t + 1], __builtin_amdgcn_mbcnt_lo(x, 0));

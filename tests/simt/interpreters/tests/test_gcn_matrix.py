@@ -1,4 +1,4 @@
-"""Matrix instructions (MFMA) against sums over the layouts of AMD's documents, element by element."""
+"""Matrix instructions (MFMA) against sums over the layouts of AMD's documents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import unittest
 from typing import NamedTuple
 
 import numpy as np
+
 from gcn_probe import ARCHITECTURES, Device, each_architecture
 
 
@@ -175,7 +176,9 @@ class Matrices(unittest.TestCase):
     @each_architecture
     def test_exec_is_not_looked_at(self, architecture: str) -> None:
         """A wave of 16 threads: what the other lanes hold takes part all the same."""
-        text = TYPES + """
+        text = (
+            TYPES
+            + """
         typedef float f4 __attribute__((ext_vector_type(4)));
         KERNEL(64) k(f4* o, const half4* a, const half4* b) {
           half4 x = a[TID], y = b[TID]; f4 c = 0;
@@ -184,6 +187,7 @@ class Matrices(unittest.TestCase):
                        : "+v"(c) : "v"(x), "v"(y) : "s8", "s9");
           o[TID] = c;
         }"""
+        )
         form = FORMS[0]
         rng = np.random.default_rng(7)
         a, b = (operands("f16", 4, rng) for _ in range(2))
@@ -203,16 +207,21 @@ class Matrices(unittest.TestCase):
     @each_architecture
     def test_subnormal_halves(self, architecture: str) -> None:
         """gfx90a takes subnormal f16 operands as zero, gfx942 does not."""
-        text = TYPES + """
+        text = (
+            TYPES
+            + """
         typedef float f4 __attribute__((ext_vector_type(4)));
         KERNEL(64) k(f4* o, const half4* a, const half4* b) {
           f4 c = 0; o[TID] = __builtin_amdgcn_mfma_f32_16x16x16f16(a[TID], b[TID], c, 0, 0, 0);
         }"""
+        )
         a = np.full((64, 4), 2.0**-20, np.float16)
         b = np.full((64, 4), 2.0, np.float16)
         out = np.full((64, 4), np.nan, np.float32)
         Device(text, architecture).run("k", out, a, b)
-        self.assertEqual(set(out.reshape(-1).tolist()), {0.0 if architecture == "gfx90a" else 2.0**-15})
+        self.assertEqual(
+            set(out.reshape(-1).tolist()), {0.0 if architecture == "gfx90a" else 2.0**-15}
+        )
 
     @each_architecture
     def test_fp8_conversions(self, architecture: str) -> None:
@@ -221,10 +230,13 @@ class Matrices(unittest.TestCase):
         text = """
         KERNEL(64) k(float* o, const u32* a, u32* packed, const float* x) {
           u32 w = a[TID];
-          o[TID] = __builtin_amdgcn_cvt_f32_fp8(w, 0); o[TID + 64] = __builtin_amdgcn_cvt_f32_fp8(w, 3);
+          o[TID] = __builtin_amdgcn_cvt_f32_fp8(w, 0);
+          o[TID + 64] = __builtin_amdgcn_cvt_f32_fp8(w, 3);
           o[TID + 128] = __builtin_amdgcn_cvt_f32_bf8(w, 1);
-          auto two = __builtin_amdgcn_cvt_pk_f32_fp8(w, false); o[TID + 192] = two[0]; o[TID + 256] = two[1];
-          two = __builtin_amdgcn_cvt_pk_f32_bf8(w, true); o[TID + 320] = two[0]; o[TID + 384] = two[1];
+          auto two = __builtin_amdgcn_cvt_pk_f32_fp8(w, false);
+          o[TID + 192] = two[0]; o[TID + 256] = two[1];
+          two = __builtin_amdgcn_cvt_pk_f32_bf8(w, true);
+          o[TID + 320] = two[0]; o[TID + 384] = two[1];
           u32 p = __builtin_amdgcn_cvt_pk_fp8_f32(x[TID], x[TID + 64], 0xabcdef01, false);
           p = __builtin_amdgcn_cvt_pk_bf8_f32(x[TID], x[TID + 64], p, true);
           packed[TID] = p;

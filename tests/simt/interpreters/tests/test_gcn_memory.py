@@ -1,15 +1,17 @@
-"""Loads, stores and atomics of AMD code objects: global, flat, scalar, shared and private memory."""
+"""Loads, stores and atomics of AMD code objects: global, flat, scalar, shared, private memory."""
 
 from __future__ import annotations
 
 import unittest
 
 import numpy as np
+
 from gcn_probe import Device, each_architecture
 
 GLOBAL = """
 template <int n> struct Words { u32 w[n]; };
-template <int n> DEVICE inline void copy(Words<n>* o, const Words<n>* a, int by) { o[TID] = a[TID + by]; }
+template <int n>
+DEVICE inline void copy(Words<n>* o, const Words<n>* a, int by) { o[TID] = a[TID + by]; }
 KERNEL(64) copy1(Words<1>* o, const Words<1>* a) { copy(o, a, 3); }
 KERNEL(64) copy2(Words<2>* o, const Words<2>* a) { copy(o, a + 15, -10); }
 KERNEL(64) copy3(Words<3>* o, const Words<3>* a) { copy(o, a, 1); }
@@ -22,11 +24,13 @@ KERNEL(64) narrow_stores(u8* a, u16* b, const u32* x) {
 }
 KERNEL(64) halves_in(u32* o, const u16* a, const u8* b) {
   u32 d = 0xabcd1234;
-  asm volatile("global_load_short_d16_hi %0, %1, off\\ns_waitcnt vmcnt(0)" : "+v"(d) : "v"(a + TID));
+  asm volatile("global_load_short_d16_hi %0, %1, off\\ns_waitcnt vmcnt(0)"
+               : "+v"(d) : "v"(a + TID));
   o[TID] = d; d = 0xabcd1234;
   asm volatile("global_load_short_d16 %0, %1, off\\ns_waitcnt vmcnt(0)" : "+v"(d) : "v"(a + TID));
   o[TID + 64] = d; d = 0xabcd1234;
-  asm volatile("global_load_sbyte_d16_hi %0, %1, off\\ns_waitcnt vmcnt(0)" : "+v"(d) : "v"(b + TID));
+  asm volatile("global_load_sbyte_d16_hi %0, %1, off\\ns_waitcnt vmcnt(0)"
+               : "+v"(d) : "v"(b + TID));
   o[TID + 128] = d; d = 0xabcd1234;
   asm volatile("global_load_ubyte_d16 %0, %1, off\\ns_waitcnt vmcnt(0)" : "+v"(d) : "v"(b + TID));
   o[TID + 192] = d;
@@ -65,12 +69,14 @@ KERNEL(64) buffer(u32* o, u32* a) {
 """
 
 SHARED = """
+#define GROUP __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_WORKGROUP
 KERNEL(64) reverse(u64* o, const u64* a) {
   auto* s = (u64*)shared_bytes; s[TID] = a[TID]; __builtin_amdgcn_s_barrier(); o[TID] = s[63 - TID];
 }
 struct alignas(16) Quad { u32 w[4]; };
 KERNEL(64) quads(Quad* o, const Quad* a) {
-  auto* s = (Quad*)shared_bytes; s[TID] = a[TID]; __builtin_amdgcn_s_barrier(); o[TID] = s[TID ^ 21];
+  auto* s = (Quad*)shared_bytes; s[TID] = a[TID]; __builtin_amdgcn_s_barrier();
+  o[TID] = s[TID ^ 21];
 }
 KERNEL(64) narrow(i32* o, const u16* a) {
   auto* h = (u16*)shared_bytes; auto* b = (i8*)(shared_bytes + 128);
@@ -79,7 +85,8 @@ KERNEL(64) narrow(i32* o, const u16* a) {
 }
 KERNEL(64) pairs(u32* o, const u32* a) {
   u32 at = TID * 4, x = a[TID], y = a[TID + 64];
-  asm volatile("ds_write2st64_b32 %0, %1, %2 offset0:1 offset1:2" :: "v"(at), "v"(x), "v"(y) : "memory");
+  asm volatile("ds_write2st64_b32 %0, %1, %2 offset0:1 offset1:2"
+               :: "v"(at), "v"(x), "v"(y) : "memory");
   u64 both;
   asm volatile("s_waitcnt lgkmcnt(0)\\nds_read2_b32 %0, %1 offset0:64 offset1:129\\n"
                "s_waitcnt lgkmcnt(0)" : "=v"(both) : "v"(at) : "memory");
@@ -87,9 +94,11 @@ KERNEL(64) pairs(u32* o, const u32* a) {
 }
 KERNEL(64) halves(u32* o, const u32* a) {
   u32 at = TID * 4, x = a[TID], d = 0x11112222, e = 0x33334444;
-  asm volatile("ds_write_b16_d16_hi %0, %1 offset:2\\nds_write_b8_d16_hi %0, %1" :: "v"(at), "v"(x) : "memory");
+  asm volatile("ds_write_b16_d16_hi %0, %1 offset:2\\nds_write_b8_d16_hi %0, %1"
+               :: "v"(at), "v"(x) : "memory");
   asm volatile("s_waitcnt lgkmcnt(0)\\nds_read_u16_d16_hi %0, %2 offset:2\\n"
-               "ds_read_i8_d16 %1, %2\\ns_waitcnt lgkmcnt(0)" : "+v"(d), "+v"(e) : "v"(at) : "memory");
+               "ds_read_i8_d16 %1, %2\\ns_waitcnt lgkmcnt(0)"
+               : "+v"(d), "+v"(e) : "v"(at) : "memory");
   o[TID] = d; o[TID + 64] = e;
 }
 KERNEL(64) atomics(u32* o, const u32* a) {
@@ -98,22 +107,22 @@ KERNEL(64) atomics(u32* o, const u32* a) {
   if (TID < 16) s[TID] = 0, f[TID] = 0;
   if (TID < 4) l[TID] = 0;
   __builtin_amdgcn_s_barrier();
-  u32 found = __hip_atomic_fetch_add(&s[a[TID] % 4], a[TID], __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_WORKGROUP);
-  __hip_atomic_fetch_max(&s[4], a[TID], __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_WORKGROUP);
-  __hip_atomic_fetch_xor(&s[5], a[TID], __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_WORKGROUP);
-  __hip_atomic_fetch_min((i32*)&s[6], (i32)a[TID], __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_WORKGROUP);
-  __hip_atomic_fetch_add(&l[0], (u64)a[TID] << 20, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_WORKGROUP);
+  u32 found = __hip_atomic_fetch_add(&s[a[TID] % 4], a[TID], GROUP);
+  __hip_atomic_fetch_max(&s[4], a[TID], GROUP);
+  __hip_atomic_fetch_xor(&s[5], a[TID], GROUP);
+  __hip_atomic_fetch_min((i32*)&s[6], (i32)a[TID], GROUP);
+  __hip_atomic_fetch_add(&l[0], (u64)a[TID] << 20, GROUP);
   u32 expected = 0;
-  __hip_atomic_compare_exchange_strong(&s[7], &expected, TID + 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED,
-                                       __HIP_MEMORY_SCOPE_WORKGROUP);
+  __hip_atomic_compare_exchange_strong(&s[7], &expected, TID + 1, __ATOMIC_RELAXED, GROUP);
   float half = 0.5f;
-  asm volatile("ds_add_f32 %0, %1 offset:64\\ns_waitcnt lgkmcnt(0)" :: "v"(0), "v"(half) : "memory");
+  asm volatile("ds_add_f32 %0, %1 offset:64\\ns_waitcnt lgkmcnt(0)"
+               :: "v"(0), "v"(half) : "memory");
   __builtin_amdgcn_s_barrier();
   o[TID] = found;
   if (TID < 8) o[64 + TID] = s[TID];
   if (TID == 8) o[72] = l[0] >> 20;
   if (TID == 9) o[73] = f[0];
-  if (TID < 4) o[80 + TID] = __hip_atomic_exchange(&s[TID], 5u, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_WORKGROUP);
+  if (TID < 4) o[80 + TID] = __hip_atomic_exchange(&s[TID], 5u, GROUP);
   o[128 + TID] = expected;
 }
 """
@@ -217,11 +226,8 @@ class GlobalMemory(unittest.TestCase):
             out = np.zeros(128, np.uint32)
             device.run("flat", out, np.uint32(which), shared=256)
             mine = (lane + 1) % 64 * 100 + lane
-            if which == 2:
-                want = lane * 3 + 1 + mine
-            else:
-                want = (lane ^ 1) * 3 + 1 + mine
-            np.testing.assert_array_equal(out[64:], want)
+            read = lane if which == 2 else lane ^ 1
+            np.testing.assert_array_equal(out[64:], read * 3 + 1 + mine)
 
     @each_architecture
     def test_uniform(self, architecture: str) -> None:
