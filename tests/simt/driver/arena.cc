@@ -16,8 +16,9 @@ namespace {
 
 constexpr size_t kPage = 4096, kAlignment = 256;
 constexpr size_t kPages = (size_t{64} << 30) / kPage;
-constexpr size_t kRound = (size_t{1} << 30) / kPage;  // after so many pages, from the start again
-constexpr size_t kFilled = size_t{256} << 20;         // larger allocations stay sparse
+constexpr size_t kRound = (size_t{256} << 20) / kPage;  // pages until the search begins again
+constexpr size_t kGivenBack = size_t{1} << 20;          // larger allocations, when they are freed
+constexpr size_t kFilled = size_t{256} << 20;           // larger allocations stay sparse
 constexpr int kAccess = PROT_READ | PROT_WRITE;
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
@@ -31,13 +32,18 @@ size_t Arena::bytes() { return kPages * kPage; }
 Arena::Arena() {
   file_ = memfd_create("attend-simt", 0);  // inherited: interpreters open it by its number
   if (file_ < 0 || ftruncate(file_, static_cast<off_t>(bytes())) != 0) throw std::bad_alloc();
-  void* base = mmap(nullptr, bytes(), PROT_NONE, MAP_SHARED | MAP_NORESERVE, file_, 0);
-  if (base == MAP_FAILED) throw std::bad_alloc();
-  base_ = static_cast<char*>(base);
+  const auto map = [&](int access) {
+    void* const at = mmap(nullptr, bytes(), access, MAP_SHARED | MAP_NORESERVE, file_, 0);
+    if (at == MAP_FAILED) throw std::bad_alloc();
+    return static_cast<char*>(at);
+  };
+  base_ = map(PROT_NONE);
+  through_ = map(kAccess);
 }
 
 Arena::~Arena() {
   munmap(base_, bytes());
+  munmap(through_, bytes());
   close(file_);
 }
 
@@ -86,21 +92,19 @@ void* Arena::allocate(size_t bytes, Kind kind) {
   const size_t end = (a.first_page + a.pages) * kPage, offset = end - round_up(bytes, kAlignment);
   freed_.erase(freed_.lower_bound(a.first_page * kPage), freed_.lower_bound(end));
   live_.emplace(offset, a);
-  protect(a, kAccess);
-  char* const page = base_ + a.first_page * kPage;
-  unpoison(page, a.pages * kPage);
+  const size_t begin = a.first_page * kPage;
   if (bytes <= kFilled)
-    std::memset(page, 0xff, a.pages * kPage);
+    std::memset(through_ + begin, 0xff, end - begin);
   else  // sparse, but for the bands
-    for (char* band : {page, base_ + end - kPage}) std::memset(band, 0xff, kPage);
-  poison(page, static_cast<size_t>(base_ + offset - page));
+    for (const size_t band : {begin, end - kPage}) std::memset(through_ + band, 0xff, kPage);
+  unpoison(base_ + begin, end - begin);
+  poison(base_ + begin, offset - begin);
   poison(base_ + offset + bytes, end - offset - bytes);
-  if (kind == Kind::kDevice && !opened_) protect(a, PROT_NONE);
+  if (kind == Kind::kPinned || opened_) protect(a, kAccess);
   return base_ + offset;
 }
 
 std::string Arena::release(void* data, Kind kind) {
-  const Open open(*this);
   const std::lock_guard lock(mutex_);
   const auto at = static_cast<size_t>(static_cast<char*>(data) - base_);
   const auto found = live_.find(at);
@@ -110,16 +114,19 @@ std::string Arena::release(void* data, Kind kind) {
                                   : ", expected the start of an allocation");
   std::string error = damage(found->first, found->second);
   const Allocation& a = found->second;
-  char* const page = base_ + a.first_page * kPage;
-  const size_t bytes = a.pages * kPage;
-  unpoison(page, bytes);
-  const auto file_offset = static_cast<off_t>(a.first_page * kPage);
-  fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, file_offset,
-            static_cast<off_t>(bytes));
-  mmap(page, bytes, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, file_, file_offset);
+  unpoison(base_ + a.first_page * kPage, a.pages * kPage);
+  if (kind == Kind::kPinned || opened_) protect(a, PROT_NONE);
+  if (a.bytes > kGivenBack)
+    fallocate(file_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+              static_cast<off_t>(a.first_page * kPage), static_cast<off_t>(a.pages * kPage));
   freed_.insert(*found);
   live_.erase(found);
   return error;
+}
+
+void* Arena::through(const void* address) const {
+  const auto at = reinterpret_cast<uintptr_t>(address) - base();
+  return at < bytes() ? through_ + at : const_cast<void*>(address);
 }
 
 Arena::Allocations::const_iterator Arena::holding(const void* address) const {
@@ -155,8 +162,8 @@ std::string Arena::fault(const void* address, size_t bytes) const {
 
 std::string Arena::damage(size_t offset, const Allocation& a) const {
 #if !defined(__SANITIZE_ADDRESS__)  // which has reported it
-  const char* const data = base_ + offset;
-  const char* const page = base_ + a.first_page * kPage;
+  const char* const data = through_ + offset;
+  const char* const page = through_ + a.first_page * kPage;
   for (const auto& [from, to] :
        {std::pair(page, data), std::pair(data + a.bytes, page + a.pages * kPage)}) {
     if (from == to ||

@@ -16,8 +16,8 @@
 // allocation is freed, and poisoned for the address sanitizer. New memory holds 0xff; freed memory
 // cannot be touched, and its addresses come back late.
 //
-// The host cannot touch device memory outside a driver's function, as on a machine with a GPU;
-// pinned memory it can.
+// The host cannot touch device memory but through the driver, as on a machine with a GPU; pinned
+// memory it can. The driver itself sees all of it at other addresses, through().
 namespace attend::simt {
 
 class Arena {
@@ -46,7 +46,10 @@ class Arena {
   uintptr_t base() const { return reinterpret_cast<uintptr_t>(base_); }
   static size_t bytes();
 
-  // Device memory may be touched while one lives.
+  // Where the driver finds what lies at an address: the address itself outside the arena.
+  void* through(const void* address) const;
+
+  // Kernels may touch device memory while one lives.
   class Open {
    public:
     explicit Open(Arena& arena) : arena_(arena) { arena_.open(+1); }
@@ -75,6 +78,7 @@ class Arena {
   mutable std::recursive_mutex mutex_;
   int file_ = -1;
   char* base_ = nullptr;
+  char* through_ = nullptr;  // the whole file once more, always open
   Allocations live_, freed_;
   size_t cursor_ = 0;  // the page after the latest allocation
   int opened_ = 0;

@@ -122,7 +122,6 @@ Result Driver::launch(void* function, gpu::Index3 grid, gpu::Index3 block, uint3
 Result Driver::run(const EngineLaunch& launch) {
   std::string error = engine_->run(launch);
   if (error.empty()) {
-    const Arena::Open open(arena_);
     if (const std::string damage = arena_.damage(); !damage.empty())
       error = launch.kernel->name() + (": " + damage);
   }
@@ -176,8 +175,7 @@ Result Driver::release_ordered(void* data, void* stream) {
 }
 
 Result Driver::fill_unknown(void* data) {
-  const Arena::Open open(arena_);
-  std::memset(data, 0xff, arena_.bytes_at(data));
+  std::memset(arena_.through(data), 0xff, arena_.bytes_at(data));
   return Result::kSuccess;
 }
 
@@ -185,8 +183,7 @@ Result Driver::move(void* to, const void* from, size_t bytes) {
   for (const void* side : {static_cast<const void*>(to), from})
     if (std::string error = arena_.fault(side, bytes); !error.empty())
       return fail(Result::kInvalidValue, "copy: " + error);
-  const Arena::Open open(arena_);
-  std::memmove(to, from, bytes);
+  std::memmove(arena_.through(to), arena_.through(from), bytes);
   return Result::kSuccess;
 }
 
@@ -219,8 +216,7 @@ Result Driver::fill(void* data, unsigned char byte, size_t bytes, void* stream) 
       return fail(Result::kInvalidValue, "fill: " + error);
     if (is_host(data))
       return fail(Result::kInvalidValue, "fill of memory that is not the device's");
-    const Arena::Open open(arena_);
-    std::memset(data, byte, bytes);
+    std::memset(arena_.through(data), byte, bytes);
     return Result::kSuccess;
   });
 }
