@@ -1,0 +1,4 @@
+#include "backends/gpu/body/matrix_tiles.h"
+#include "backends/gpu/device/kernel.h"
+
+ATTEND_GPU_KERNEL(matrix_wide_bf16_128, attend::gpu::MatrixTiles<attend::gpu::Bfloat, 128, true>)
