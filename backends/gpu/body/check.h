@@ -117,7 +117,7 @@ struct CheckAttention {
   };
   static ATTEND_DEVICE LivePages live_pages(const AttentionArgs& a, const AttentionParams& p,
                                             int64_t b, bool good) {
-    LivePages pages{a};
+    LivePages pages{a, {}, {}};
     if (!good || !a.q || !is_paged(a)) return pages;
     pages.s = sequence(a, p, b);
     if (pages.s.q_len == 0) return pages;

@@ -18,6 +18,7 @@ Rows all_rows() {
   add_tiles(rows);
   add_vanilla(rows);
   add_ring(rows);
+  add_gdn(rows);
   add_merge(rows);
   add_append(rows);
   add_vendor(rows);
