@@ -25,7 +25,7 @@ from ptx.source import Module, split_operands
 _THREADS_AT_ONCE = int(os.environ.get("ATTEND_SIMT_THREADS", "4096"))
 _SHARED_AT_ONCE = 64 << 20  # bytes
 _MAX_STEPS = int(os.environ.get("ATTEND_SIMT_MAX_STEPS", str(30_000_000)))
-_KEPT_MACHINES = 8
+_KEPT_MACHINES = 16
 
 
 class Options(Protocol):
@@ -135,10 +135,11 @@ class PtxEngine:
     def _blocks_at_once(
         self, program: Program, block: int, shared_bytes: int, total: int
     ) -> int:
+        """A power of two where that covers the grid: grids of other sizes then find decoded code."""
         padded = -(-block // WARP) * WARP
         by_threads = _THREADS_AT_ONCE // padded
         by_shared = _SHARED_AT_ONCE // max(program.static_shared + shared_bytes, 1)
-        return max(1, min(total, by_threads, by_shared))
+        return max(1, min(1 << (total - 1).bit_length(), by_threads, by_shared))
 
     def _scheduler(
         self,

@@ -85,6 +85,7 @@ class Module:
 
 NAME = r"[%A-Za-z_$][\w$]*"
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
+_BRACKET = re.compile(r"[\[({]")
 _SPACE = re.compile(r"\s*")
 _LABEL = re.compile(rf"({NAME})\s*:(?!:)\s*")
 _GUARD = re.compile(rf"@(!?)({NAME})\s+")
@@ -108,6 +109,8 @@ def parse(text: str) -> Module:
 
 def split_operands(text: str) -> tuple[str, ...]:
     """Splits at commas that no bracket encloses."""
+    if not _BRACKET.search(text):
+        return tuple(part for part in map(str.strip, text.split(",")) if part)
     parts, depth, start = [], 0, 0
     for at, char in enumerate(text):
         if char in "{[(":
