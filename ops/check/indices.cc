@@ -18,20 +18,11 @@ void check_value(const char* where, const char* arg, const TensorView& t, int64_
                             std::to_string(most) + ", " + why);
 }
 
-void check_bound(const char* where, const char* arg, int64_t max, int64_t length,
-                 const char* what) {
-  if (max > 0 && max < length)
-    out_of_range(where, std::string(arg) + " is " + std::to_string(max) + ", expected at least " +
-                            what + " " + std::to_string(length));
-}
-
 // Where the rows of k and v are, which are not pages.
 void check_key_rows(const char* where, const AttentionArgs& a, int64_t batch) {
   const SeqLayout& s = a.seq;
   if (s.cu_seqlens_k)
     check_cumulative(where, "cu_seqlens_k", s.cu_seqlens_k, a.k.dim(0), s.max_seqlen_k);
-  else
-    check_bound(where, "max_seqlen_k", s.max_seqlen_k, a.k.dim(1), "seqlen");
   for (int64_t b = 0; b < batch; ++b) {
     const int64_t rows =
         s.cu_seqlens_k ? index_at(s.cu_seqlens_k, b + 1) - index_at(s.cu_seqlens_k, b) : a.k.dim(1);
@@ -69,8 +60,6 @@ void check_indices(const char* where, const AttentionArgs& a, const AttentionPar
   const int64_t batch = call_shape(a).batch;
   if (s.cu_seqlens_q)
     check_cumulative(where, "cu_seqlens_q", s.cu_seqlens_q, a.q.dim(0), s.max_seqlen_q);
-  else
-    check_bound(where, "max_seqlen_q", s.max_seqlen_q, a.q.dim(1), "seqlen");
   for (int64_t b = 0; b < batch; ++b) {
     const int64_t rows =
         s.cu_seqlens_q ? index_at(s.cu_seqlens_q, b + 1) - index_at(s.cu_seqlens_q, b) : a.q.dim(1);

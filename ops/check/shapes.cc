@@ -2,6 +2,7 @@
 #include <string>
 
 #include "ops/check/checker.h"
+#include "ops/check/indices.h"
 #include "ops/common/layout.h"
 
 namespace attend {
@@ -45,6 +46,13 @@ void check_layout(const Checker& c, const AttentionArgs& a, KeyForm keys) {
       throw_invalid(c.where(),
                     std::string(max == s.max_seqlen_q ? "max_seqlen_q" : "max_seqlen_k") + " is " +
                         str(max) + ", expected 0 (not told) or an upper bound");
+}
+
+// An upper bound below a length that a shape tells.
+void check_bound(const char* where, const char* arg, int64_t max, int64_t length) {
+  if (max > 0 && max < length)
+    out_of_range(
+        where, std::string(arg) + " is " + str(max) + ", expected at least seqlen " + str(length));
 }
 
 // On a device nobody reads lengths here: what has a longest sequence in full tells its length, and
@@ -95,6 +103,9 @@ void check_shapes(const char* where, const AttentionArgs& a, const AttentionPara
 
   const CallShape s = call_shape(a);
   const int64_t total_q = s.ragged ? a.q.dim(0) : a.q.dim(1);
+  if (!s.ragged) check_bound(where, "max_seqlen_q", a.seq.max_seqlen_q, a.q.dim(1));
+  if (!s.ragged && keys != KeyForm::kPages)
+    check_bound(where, "max_seqlen_k", a.seq.max_seqlen_k, a.k.dim(1));
   c.index("seqused_q", a.seq.seqused_q, s.batch, "batch");  // before lengths are read
   c.index("seqused_k", a.seq.seqused_k, s.batch, "batch");
   MaxLengths longest = max_lengths(a);

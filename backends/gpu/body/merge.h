@@ -30,10 +30,11 @@ struct Merge {
                    to = rows_of(m.out, b, 0);
     const bool empty_a = lse_a == -math::kInfinity, empty_b = lse_b == -math::kInfinity;
     for (int64_t d = x.tid() % kMergeTeam; live && d < m.out.dim(-1); d += kMergeTeam) {
-      // An empty part weighs nothing whatever its memory holds: 0 * NaN must not happen.
-      float sum = 0.0f;
-      if (!empty_a) sum += w.factor_a * element_at(from_a, i, h, d);
-      if (!empty_b) sum += w.factor_b * element_at(from_b, i, h, d);
+      // An empty part weighs nothing whatever its memory holds: 0 * NaN must not happen, and the
+      // other part keeps its bits, the sign of zero included.
+      const float part_a = empty_a ? 0.0f : w.factor_a * element_at(from_a, i, h, d);
+      const float part_b = empty_b ? 0.0f : w.factor_b * element_at(from_b, i, h, d);
+      const float sum = empty_a ? part_b : empty_b ? part_a : part_a + part_b;
       store(to.at(i, h) + d * to.dim * size_bytes(to.dtype), to.dtype, sum);
     }
     x.warp_sync();  // lse may be lse_a or lse_b, which the whole team has read now
