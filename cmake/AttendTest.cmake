@@ -5,6 +5,22 @@
 # attend_threads. DEVICES marks what runs on the rows of any device (tests/support/devices.h): for each plugin of the
 # build so many entries more, <name>_cuda_1 and so on, label simt, each with a part of the tests.
 add_custom_target(attend_threads)
+
+# What nearly every test includes, compiled once; ccache and precompiled headers do not go together.
+if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  file(WRITE ${PROJECT_BINARY_DIR}/CMakeFiles/attend_test_headers.cc "")
+  add_executable(attend_test_headers EXCLUDE_FROM_ALL ${PROJECT_BINARY_DIR}/CMakeFiles/attend_test_headers.cc)
+  target_link_libraries(attend_test_headers PRIVATE attend_testing GTest::gtest_main)
+  target_precompile_headers(attend_test_headers PRIVATE <gtest/gtest.h> <algorithm> <cmath> <cstring> <functional>
+    <limits> <memory> <string> <vector> "${PROJECT_SOURCE_DIR}/include/attend/operator.h")
+endif()
+# Undefined behaviour is looked for in the library; checks of the tests' own code double the time to compile them.
+if(ATTEND_SANITIZE MATCHES "undefined")
+  set(attend_test_options -fno-sanitize=undefined)
+endif()
+if(TARGET attend_test_headers)
+  target_compile_options(attend_test_headers PRIVATE ${attend_test_options})
+endif()
 function(attend_add_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "THREADS;SIMT" "TIMEOUT;DEVICES" "LIBRARIES")
   if(NOT arg_TIMEOUT)
@@ -12,6 +28,10 @@ function(attend_add_test name)
   endif()
   add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
   target_link_libraries(${name} PRIVATE attend_testing GTest::gtest_main ${arg_LIBRARIES})
+  target_compile_options(${name} PRIVATE ${attend_test_options})
+  if(TARGET attend_test_headers)
+    target_precompile_headers(${name} REUSE_FROM attend_test_headers)
+  endif()
   target_compile_definitions(${name} PRIVATE
     ATTEND_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" ATTEND_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/bin)
