@@ -240,6 +240,9 @@ class ArenaMaps:
     ) -> Memory:
         key = (path, size)
         if key not in self._open:
-            with open(path, "r+b") as file:
-                self._open[key] = np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
+            try:
+                with open(path, "r+b") as file:
+                    self._open[key] = np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
+            except (OSError, ValueError) as error:
+                raise SimtError(f"memory: {path}: expected an arena of {size} bytes: {error}") from None
         return Memory(self._open[key], base, allocations)
