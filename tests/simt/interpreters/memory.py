@@ -1,4 +1,4 @@
-"""The memories that a kernel sees: global memory in an arena shared with the driver, and scratch memory.
+"""The memories that a kernel sees: global memory in an arena shared with the driver, and scratch.
 
 Both interpreters use these classes. Addresses arrive as int64 arrays, one entry a thread; what is
 loaded leaves as unsigned integers of the width asked for. An access that the hardware would not
@@ -80,7 +80,7 @@ class Space:
         align: int = 0,
         bank: Any = None,
     ) -> None:
-        """Writes [n] or [n, count] unsigned elements; of two writers of a byte the later entry wins."""
+        """Writes [n] or [n, count] unsigned elements; of two writers of a byte the later wins."""
         size = width * count
         at = self._aligned(addresses, size, align or size, bank)
         if self.written is not None:
@@ -118,7 +118,7 @@ class Space:
         ordered = index[order]
         first = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
         turns = np.arange(index.size) - np.repeat(first, np.diff(np.r_[first, index.size]))
-        for number in range(int(turns.max()) + 1):  # one round for each thread at the busiest address
+        for number in range(int(turns.max()) + 1):  # a round for each thread at the busiest address
             turn = order[turns == number]
             found[turn] = words[index[turn]]
             words[index[turn]] = change(found[turn], turn)
@@ -132,7 +132,9 @@ class Space:
         if align > 1 and addresses.size:
             if int(np.bitwise_or.reduce(addresses)) & (align - 1):
                 position = int(np.flatnonzero(addresses & (align - 1))[0])
-                self._fault("misaligned", addresses, position, size, f"expected a multiple of {align}")
+                self._fault(
+                    "misaligned", addresses, position, size, f"expected a multiple of {align}"
+                )
         return self.locate(addresses, size, bank)
 
     def _demand_written(self, addresses: Addresses, at: Addresses, size: int) -> None:
@@ -155,9 +157,7 @@ class Memory(Space):
 
     name = "global"
 
-    def __init__(
-        self, data: NDArray[np.uint8], base: int, allocations: Iterable[tuple[int, int]]
-    ):
+    def __init__(self, data: NDArray[np.uint8], base: int, allocations: Iterable[tuple[int, int]]):
         super().__init__(data)
         if base % 16:
             raise SimtError(f"memory: arena base is {base:#x}, expected a multiple of 16")
@@ -193,7 +193,11 @@ class Memory(Space):
             return "nothing is allocated"
         owner = max(bisect_right(self._starts, address) - 1, 0)
         start, end = self._starts[owner], self._ends[owner]
-        where = f"{start - address} bytes before" if address < start else f"{address - start} bytes into"
+        where = (
+            f"{start - address} bytes before"
+            if address < start
+            else f"{address - start} bytes into"
+        )
         return f"{where} an allocation of {end - start} bytes at {start:#x}"
 
 
@@ -244,5 +248,7 @@ class ArenaMaps:
                 with open(path, "r+b") as file:
                     self._open[key] = np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
             except (OSError, ValueError) as error:
-                raise SimtError(f"memory: {path}: expected an arena of {size} bytes: {error}") from None
+                raise SimtError(
+                    f"memory: {path}: expected an arena of {size} bytes: {error}"
+                ) from None
         return Memory(self._open[key], base, allocations)

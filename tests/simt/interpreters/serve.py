@@ -3,11 +3,11 @@
 
     python3 serve.py --engine sm_80 --images build/gpu
 
-    request  {"arena": "/dev/shm/...", "base": A, "bytes": N, "allocations": [[address, bytes], ...],
+    request  {"arena": "/dev/shm/...", "base": A, "bytes": N, "allocations": [[address, size], ...],
               "kernel": "attend_merge", "grid": [x, y, z], "block": 128, "shared": 4096,
               "params": "<hex of the kernel's parameter bytes>"}
     answer   {"ok": true, "steps": 12345, "seconds": 0.1}
-          or {"ok": false, "error": "attend_merge: block (0, 0, 0), thread 3, ...: outside every allocation ..."}
+          or {"ok": false, "error": "attend_merge, block (0, 0, 0), thread 3, ...: outside ..."}
 
 How an engine plugs in: a package beside this file with a function `create(architecture, images,
 options) -> Engine`, and a line in ENGINES. An engine is made once and keeps what it has parsed. It

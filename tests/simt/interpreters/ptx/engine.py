@@ -20,8 +20,8 @@ from ptx.program import Program, flatten, size_of
 from ptx.scheduler import Scheduler
 from ptx.source import Module, split_operands
 
-# Blocks run side by side: numpy's cost a call then serves more threads. Beyond some thousand threads
-# the arrays outgrow the caches and nothing is won.
+# Blocks run side by side: numpy's cost a call then serves more threads. Beyond some thousand
+# threads the arrays outgrow the caches and nothing is won.
 _THREADS_AT_ONCE = int(os.environ.get("ATTEND_SIMT_THREADS", "4096"))
 _SHARED_AT_ONCE = 64 << 20  # bytes
 _MAX_STEPS = int(os.environ.get("ATTEND_SIMT_MAX_STEPS", str(30_000_000)))
@@ -132,10 +132,8 @@ class PtxEngine:
                 raise SimtError(f"{kernel}: {path} has no such kernel")
         return self._programs[kernel]
 
-    def _blocks_at_once(
-        self, program: Program, block: int, shared_bytes: int, total: int
-    ) -> int:
-        """A power of two where that covers the grid: grids of other sizes then find decoded code."""
+    def _blocks_at_once(self, program: Program, block: int, shared_bytes: int, total: int) -> int:
+        """A power of two where that covers the grid, so that other grids find decoded code."""
         padded = -(-block // WARP) * WARP
         by_threads = _THREADS_AT_ONCE // padded
         by_shared = _SHARED_AT_ONCE // max(program.static_shared + shared_bytes, 1)

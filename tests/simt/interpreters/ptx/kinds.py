@@ -23,7 +23,9 @@ def _types() -> dict[str, Type]:
     found = {"pred": Type("pred", 1, np.bool_)}
     for size in (1, 2, 4, 8):
         for letter, kind in (("u", "u"), ("s", "i"), ("b", "u")):
-            found[f"{letter}{8 * size}"] = Type(f"{letter}{8 * size}", size, np.dtype(f"{kind}{size}"))
+            found[f"{letter}{8 * size}"] = Type(
+                f"{letter}{8 * size}", size, np.dtype(f"{kind}{size}")
+            )
     found["f16"] = Type("f16", 2, np.float16)
     found["f32"] = Type("f32", 4, np.float32)
     found["f64"] = Type("f64", 8, np.float64)

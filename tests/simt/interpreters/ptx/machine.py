@@ -1,4 +1,4 @@
-"""The state of several blocks that run side by side: registers, memories, and operands bound to them.
+"""The state of several blocks that run side by side: registers, memories, and bound operands.
 
 Every register is one numpy array over all threads of all blocks, so an operand is bound once, when
 its instruction is first reached, to a view of that array in the instruction's type. A block is
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from memory import AccessFault, Memory, Scratch, SimtError
+from ptx.kinds import RAW, TYPES, WINDOWS, Array, Mask, Type
 from ptx.program import Program
 from ptx.source import NAME, split_operands
-from ptx.kinds import RAW, TYPES, WINDOWS, Array, Mask, Type
 
 WARP = 32
 _ADDRESS = re.compile(rf"\[\s*({NAME}|-?\w+)\s*(?:\+\s*(-?\w+))?\s*\]")
@@ -108,7 +108,7 @@ class Machine:
         self.block_index = np.zeros((blocks, 3), np.int64)
         self.dead = np.ones(self.lanes, np.bool_)  # exited, or never there
         self.carry = np.zeros(self.lanes, np.bool_)  # the condition code of add.cc and its kin
-        self.standing: set[int] = set()  # where threads wait for others; whoever helps them clears it
+        self.standing: set[int] = set()  # where threads wait for others, until someone clears it
         self.background: list[Callable[[], None]] = []  # lands, in this order, when nobody can move
         self.arrivals = Arrivals(self.lanes)
         self.copies = PendingCopies(self.lanes)
@@ -117,7 +117,7 @@ class Machine:
         self._special = self._special_registers()
 
     def start(self, first_block: int, grid: tuple[int, int, int], params: bytes) -> None:
-        """Makes the machine ready for the blocks from `first_block` on; those beyond the grid are dead."""
+        """Makes ready for the blocks from `first_block` on; those beyond the grid are dead."""
         if len(params) < self.program.param_bytes:
             raise SimtError(
                 f"{self.program.kernel}: parameters have {len(params)} bytes, "
@@ -209,7 +209,7 @@ class Machine:
         return np.broadcast_to(self._constant(text, kind), self.lanes)
 
     def target(self, text: str, kind: Type) -> Array:
-        """An operand to write. A register wider than the type is extended as the type's sign says."""
+        """An operand to write; a register wider than the type is extended as its sign says."""
         if text == "_":
             return np.zeros(self.lanes, kind.dtype)
         found = self.register(text)
@@ -255,7 +255,9 @@ class Machine:
             return found
         narrower = found.dtype.itemsize // kind.size
         if narrower == 0:
-            raise SimtError(f"PTX: a register of {8 * found.dtype.itemsize} bits is used as {kind.name}")
+            raise SimtError(
+                f"PTX: a register of {8 * found.dtype.itemsize} bits is used as {kind.name}"
+            )
         view = found.view(kind.dtype)
         return view[::narrower] if narrower > 1 else view
 

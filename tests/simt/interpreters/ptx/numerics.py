@@ -1,8 +1,8 @@
 """Rounding: small float formats, directed modes, and sums that must be rounded once.
 
-The recipe for a single rounding is one: compute in float64 so that an inexact result has its last bit
-set ("round to odd"), then round that to the narrow format. 53 bits are more than twice 24, so the
-second rounding sees every tie as it was.
+The recipe for a single rounding is one: compute in float64 so that an inexact result has its last
+bit set ("round to odd"), then round that to the narrow format. 53 bits are more than twice 24, so
+the second rounding sees every tie as it was.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def fused_odd(a: Array, b: Array, c: Array) -> Array:
 def fused_f32(a: Array, b: Array, c: Array) -> Array:
     """a * b + c of float32 numbers, rounded once to nearest even.
 
-    The float64 sum is off by at most half of its last bit. Where it is not a tie of float32, and not
-    among float32's subnormals, rounding it again gives what one rounding gives.
+    The float64 sum is off by at most half of its last bit. Where it is not a tie of float32, and
+    not among float32's subnormals, rounding it again gives what one rounding gives.
     """
     total = np.multiply(a, b, dtype=np.float64)
     total += c

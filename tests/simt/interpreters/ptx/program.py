@@ -1,4 +1,4 @@
-"""A kernel as one straight list of instructions: scopes opened, calls replaced by the callee's body.
+"""A kernel as one straight list of instructions: scopes opened, calls replaced by bodies.
 
 Registers, labels and parameters of an inner scope or of an inlined function get names of their own,
 so that the interpreter knows one flat set of names.
@@ -11,7 +11,16 @@ from dataclasses import dataclass, field, replace
 
 from memory import SimtError
 from ptx import source
-from ptx.source import Function, Instruction, Label, Module, Register, Scope, Statement, Table, Variable
+from ptx.source import (
+    Instruction,
+    Label,
+    Module,
+    Register,
+    Scope,
+    Statement,
+    Table,
+    Variable,
+)
 
 _NAME = re.compile(source.NAME)
 
@@ -105,7 +114,9 @@ class _Flattener:
         program = self.program
         if isinstance(statement, Register):
             span = range(statement.count)
-            plain = [f"{statement.name}{i}" for i in span] if statement.count >= 0 else [statement.name]
+            plain = (
+                [f"{statement.name}{i}" for i in span] if statement.count >= 0 else [statement.name]
+            )
             for name in plain:
                 program.registers[name + suffix] = statement.type
                 if suffix:
@@ -127,11 +138,12 @@ class _Flattener:
     ) -> None:
         operands = found.operands
         if names:
-            rename = lambda match: names.get(match[0], match[0])
+
+            def rename(match):
+                return names.get(match[0], match[0])
+
             operands = tuple(_NAME.sub(rename, operand) for operand in operands)
-            found = replace(
-                found, guard=names.get(found.guard, found.guard), operands=operands
-            )
+            found = replace(found, guard=names.get(found.guard, found.guard), operands=operands)
         for operand in operands:
             self.used.update(_NAME.findall(operand))
         code = self.program.code
@@ -158,7 +170,7 @@ class _Flattener:
             self.program.code.append(found)
 
     def call(self, found: Instruction, calls: tuple[str, ...]) -> None:
-        """Puts the callee's body in place of the call; its parameters are the caller's variables."""
+        """Puts the callee's body in place of the call; its parameters are variables of the caller."""
         groups = [operand for operand in found.operands if operand.startswith("(")]
         callee = next(operand for operand in found.operands if not operand.startswith("("))
         function = self.module.functions.get(callee)
@@ -177,7 +189,7 @@ class _Flattener:
         self.program.labels[names["%return"]] = len(self.program.code)
 
     def place_module_shared(self) -> None:
-        """Shared arrays of the module: those that the kernel names; the open one lies behind all."""
+        """The module's shared arrays that the kernel names; the open one lies behind all."""
         program = self.program
         mine = [
             found

@@ -1,9 +1,9 @@
 """Which function understands which instruction.
 
-A file in `ops` registers builders. A builder takes the machine and the instruction's form, binds the
-operands once, and returns a step: a function that carries the instruction out for a mask of threads.
-A builder must take every modifier that it understands from the form. What is left over, like an
-opcode that nobody registered, stops the launch with the instruction's text.
+A file in `ops` registers builders. A builder takes the machine and the instruction's form, binds
+the operands once, and returns a step: a function that carries the instruction out for a mask of
+threads. A builder must take every modifier that it understands from the form. What is left over,
+like an opcode that nobody registered, stops the launch with the instruction's text.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from memory import SimtError
+from ptx.kinds import TYPES, Mask, Type
 from ptx.machine import Machine
 from ptx.source import Instruction
-from ptx.kinds import TYPES, Mask, Type
 
 if TYPE_CHECKING:
     from ptx.scheduler import Scheduler
@@ -105,7 +105,7 @@ def instruction(
 
 
 def flow(*names: str) -> Callable[[FlowBuilder], FlowBuilder]:
-    """Registers a builder for opcodes that move or hold threads; a name may be "bar" or "bar.warp"."""
+    """Registers a builder for opcodes that move or hold threads, like "bar" or "bar.warp"."""
 
     def register(builder: FlowBuilder) -> FlowBuilder:
         for name in names:

@@ -1,9 +1,10 @@
 """Moves the threads of a machine through the program.
 
 Threads at one program counter form a group, and the group with the lowest counter runs, so threads
-that parted meet again. Before an instruction that needs its whole warp, warpgroup or block, those who
-are complete go on and the rest stand still until others join them. Data that an instruction fetches
-in the background lands as late as it may: at the wait that promises it, or when nobody can move.
+that parted meet again. Before an instruction that needs its whole warp, warpgroup or block, those
+who are complete go on and the rest stand still until others join them. Data that an instruction
+fetches in the background lands as late as it may: at the wait that promises it, or when nobody can
+move.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import numpy as np
 
 from memory import AccessFault, SimtError
 from ptx import registry
+from ptx.kinds import TYPES, Array, Mask
 from ptx.machine import WARP, Machine
 from ptx.registry import PARTED, FlowStep, Form, Step
 from ptx.source import Instruction
-from ptx.kinds import TYPES, Array, Mask
 
 _GROUP_SIZE = {"warp": WARP, "warpgroup": 4 * WARP}
 _FAIRNESS = 64  # every so many switches the highest group runs, lest a spinning one starve it
@@ -119,7 +120,7 @@ class Scheduler:
         if count == 0:
             self.stand(pc, mask)
             return PARTED
-        if mask is not True and count == np.count_nonzero(mask) or count == ready.size:
+        if (mask is not True and count == np.count_nonzero(mask)) or count == ready.size:
             step(mask)
             return None
         step(ready)

@@ -60,7 +60,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Scope:
-    body: tuple["Statement", ...]
+    body: tuple[Statement, ...]
 
 
 Statement = Variable | Register | Label | Table | Instruction | Scope
@@ -147,7 +147,9 @@ def variable(text: str, extern: bool = False) -> Variable:
 
 class _Parser:
     def __init__(self, text: str):
-        keep_lines = lambda match: "\n" * match[0].count("\n") or " "
+        def keep_lines(match):
+            return "\n" * match[0].count("\n") or " "
+
         self.text = _COMMENT.sub(keep_lines, text)
         self.at = 0
         self.line_starts = [match.end() for match in re.finditer("\n", self.text)]

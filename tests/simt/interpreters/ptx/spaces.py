@@ -97,7 +97,10 @@ class Reach:
         found = np.zeros(addresses.size, f"u{width}")
         for part in self.parts(addresses, lanes):
             places = np.arange(addresses.size)[part.chosen]
-            here = lambda old, positions: change(old, places[positions])
+
+            def here(old: Array, positions: Array, places: Array = places) -> Array:
+                return change(old, places[positions])
+
             found[part.chosen] = self._tell(
                 lanes, part, part.space.update, part.addresses, width, here
             )

@@ -14,6 +14,7 @@ import unittest
 from pathlib import Path
 
 import numpy as np
+
 from ptx_probe import Arena, engine
 
 NVCC = os.environ.get("ATTEND_NVCC") or shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
@@ -170,7 +171,9 @@ class Compiled(unittest.TestCase):
         key = (0xDEADBEEF, 0x12345678)
         want = np.array([draw(i, key) for i in range(COUNT)], np.uint32)
         extra = struct.pack("<2I", *key)
-        for (found,) in self.run_all("philox", 2, 128, [], [np.zeros((COUNT, 4), np.uint32)], extra):
+        for (found,) in self.run_all(
+            "philox", 2, 128, [], [np.zeros((COUNT, 4), np.uint32)], extra
+        ):
             np.testing.assert_array_equal(found, want)
 
     def test_softmax(self):

@@ -7,6 +7,7 @@ import unittest
 from fractions import Fraction
 
 import numpy as np
+
 from ptx_probe import edge_values, evaluate
 
 COUNT = 256
@@ -44,7 +45,7 @@ def rounded(value: Fraction, form: str, mode: str = "rn") -> Fraction | float:
     if form == "e4m3":
         largest = Fraction(448)
     if found > largest:
-        infinite = mode == "rn" or (mode == "rm") == (sign < 0) and mode != "rz"
+        infinite = mode == "rn" or ((mode == "rm") == (sign < 0) and mode != "rz")
         return sign * math.inf if infinite and form[0] != "e" else sign * largest
     return sign * found
 
@@ -163,7 +164,9 @@ class Arithmetic(Case):
         np.testing.assert_array_equal(found, want)
         self.assertTrue(np.signbit(found[1]))
         found = evaluate("add.sat.f32 %d, %a, 0f00000000;", inputs, {"d": F32})["d"]
-        np.testing.assert_array_equal(found, np.array([tiny, 0, 2.0**-126, 1, 0, 0, 0.25, 0.5], F32))
+        np.testing.assert_array_equal(
+            found, np.array([tiny, 0, 2.0**-126, 1, 0, 0, 0.25, 0.5], F32)
+        )
 
     def test_approximations(self):
         x = np.linspace(-6, 6, COUNT).astype(F32)
@@ -200,7 +203,14 @@ class Arithmetic(Case):
         b = np.array([1, 1, 2, 1, np.nan, np.nan], F32)
         relation = ["eq", "gt", "lt", "un", "un", "un"]
         for name in ("eq", "ne", "lt", "le", "gt", "ge"):
-            holds = {"eq": "eq", "ne": "gt lt", "lt": "lt", "le": "lt eq", "gt": "gt", "ge": "gt eq"}
+            holds = {
+                "eq": "eq",
+                "ne": "gt lt",
+                "lt": "lt",
+                "le": "lt eq",
+                "gt": "gt",
+                "ge": "gt eq",
+            }
             for suffix, unordered in (("", False), ("u", True)):
                 text = f"setp.{name}{suffix}.f32 %d, %a, %b;"
                 found = evaluate(text, {"a": a, "b": b}, {"d": np.bool_})["d"]
@@ -349,7 +359,9 @@ class Halves(Case):
         inputs = {name: x.view(np.uint32)[:, 0] for name, x in zip("abc", (a, b, c))}
         found = evaluate("fma.rn.f16x2 %d, %a, %b, %c;", inputs, {"d": np.uint32})["d"]
         exact = a.astype(F64) * b + c
-        np.testing.assert_array_equal(found.view(np.float16).reshape(-1, 2), exact.astype(np.float16))
+        np.testing.assert_array_equal(
+            found.view(np.float16).reshape(-1, 2), exact.astype(np.float16)
+        )
         found = evaluate("max.f16x2 %d, %a, %b;", inputs, {"d": np.uint32})["d"]
         np.testing.assert_array_equal(found.view(np.float16).reshape(-1, 2), np.maximum(a, b))
         found = evaluate("neg.f16x2 %d, %a;", inputs, {"d": np.uint32})["d"]

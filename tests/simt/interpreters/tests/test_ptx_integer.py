@@ -5,6 +5,7 @@ from __future__ import annotations
 import unittest
 
 import numpy as np
+
 from ptx_probe import edge_values, evaluate
 
 COUNT = 256
@@ -63,7 +64,9 @@ class Arithmetic(Case):
             self.check(text, lambda a, b, c: (a * b >> bits) + c, inputs, out)
 
     def test_saturating(self):
-        clamp = lambda x: max(-(1 << 31), min((1 << 31) - 1, x))
+        def clamp(x):
+            return max(-(1 << 31), min((1 << 31) - 1, x))
+
         inputs = self.pairs("s32")
         self.check("add.sat.s32 %d, %a, %b;", lambda a, b: clamp(a + b), inputs, dtype_of("s32"))
         self.check("sub.sat.s32 %d, %a, %b;", lambda a, b: clamp(a - b), inputs, dtype_of("s32"))
@@ -78,9 +81,7 @@ class Arithmetic(Case):
             inputs["b"][inputs["b"] == 0] = 7
             out = dtype_of(kind)
             self.check(f"div.{kind} %d, %a, %b;", quotient, inputs, out)
-            self.check(
-                f"rem.{kind} %d, %a, %b;", lambda a, b: a - b * quotient(a, b), inputs, out
-            )
+            self.check(f"rem.{kind} %d, %a, %b;", lambda a, b: a - b * quotient(a, b), inputs, out)
 
     def test_division_by_zero_is_all_ones(self):
         inputs = {"a": np.arange(32, dtype=np.uint32), "b": np.zeros(32, np.uint32)}
@@ -111,17 +112,26 @@ class Arithmetic(Case):
         text = f"""{split} mul.lo.u32 %d0, %a0, %b0; mul.hi.u32 %d1, %a0, %b0;
             mad.lo.cc.u32 %d0, %a0, 3, %d0; madc.hi.u32 %d1, %a0, 3, %d1; {join}"""
         low = 0xFFFFFFFF
-        expected = lambda a, b: (a & low) * (b & low) + (a & low) * 3
+
+        def expected(a, b):
+            return (a & low) * (b & low) + (a & low) * 3
+
         self.check(text, expected, inputs, dtype_of("u64"), declarations)
 
     def test_dot_products(self):
         inputs = self.pairs("u32") | {"c": edge_values(np.uint32, COUNT, 4)}
-        byte = lambda x, i, signed: wrap(x >> 8 * i, 8, signed)
-        dot = lambda a, b, c: c + sum(byte(a, i, True) * byte(b, i, False) for i in range(4))
+
+        def byte(x, i, signed):
+            return wrap(x >> 8 * i, 8, signed)
+
+        def dot(a, b, c):
+            return c + sum(byte(a, i, True) * byte(b, i, False) for i in range(4))
+
         self.check("dp4a.s32.u32 %d, %a, %b, %c;", dot, inputs, dtype_of("s32"))
-        dot2 = lambda a, b, c: c + sum(
-            wrap(a >> 16 * i, 16, True) * byte(b, 2 + i, True) for i in range(2)
-        )
+
+        def dot2(a, b, c):
+            return c + sum(wrap(a >> 16 * i, 16, True) * byte(b, 2 + i, True) for i in range(2))
+
         self.check("dp2a.hi.s32.s32 %d, %a, %b, %c;", dot2, inputs, dtype_of("s32"))
 
 
@@ -136,7 +146,9 @@ class Bits(Case):
             self.check(f"cnot.{kind} %d, %a;", lambda a, b: int(a == 0), inputs, out)
 
     def test_shifts_of_any_amount(self):
-        amounts = np.resize(np.array([0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 255, 1 << 31]), COUNT)
+        amounts = np.resize(
+            np.array([0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65, 255, 1 << 31]), COUNT
+        )
         amounts = amounts.astype(np.uint32)
         for kind in ("u16", "s16", "u32", "s32", "u64", "s64"):
             inputs = {"a": edge_values(dtype_of(kind), COUNT, 3), "b": amounts}
@@ -152,8 +164,13 @@ class Bits(Case):
         inputs = self.pairs("u32") | {"c": amounts}
         out = dtype_of("u32")
         for mode, limit in (("wrap", lambda c: c & 31), ("clamp", lambda c: min(c, 32))):
-            left = lambda a, b, c: ((b << 32 | a) << limit(c)) >> 32
-            right = lambda a, b, c: (b << 32 | a) >> limit(c)
+
+            def left(a, b, c):
+                return ((b << 32 | a) << limit(c)) >> 32
+
+            def right(a, b, c):
+                return (b << 32 | a) >> limit(c)
+
             self.check(f"shf.l.{mode}.b32 %d, %a, %b, %c;", left, inputs, out)
             self.check(f"shf.r.{mode}.b32 %d, %a, %b, %c;", right, inputs, out)
 
@@ -187,7 +204,10 @@ class Bits(Case):
         for kind in ("u32", "s32", "u64", "s64"):
             dtype, bits = dtype_of(kind), int(kind[1:])
             inputs = {"a": edge_values(dtype, COUNT, 6), "p": place, "n": length}
-            unsigned = lambda f, bits=bits: lambda a, *r: f(a & (1 << bits) - 1, *r)
+
+            def unsigned(f, bits=bits):
+                return lambda a, *r: f(a & (1 << bits) - 1, *r)
+
             expected = unsigned(extract(bits, kind[0] == "s"))
             self.check(f"bfe.{kind} %d, %a, %p, %n;", expected, inputs, dtype)
         for kind in ("b32", "b64"):
@@ -204,13 +224,19 @@ class Bits(Case):
             out = dtype_of("u32")
             self.check(f"popc.{kind} %d, %a;", lambda a: bin(a).count("1"), inputs, out)
             self.check(f"clz.{kind} %d, %a;", lambda a: bits - a.bit_length(), inputs, out)
-            flip = lambda a: int(f"{a:0{bits}b}"[::-1], 2)
+
+            def flip(a):
+                return int(f"{a:0{bits}b}"[::-1], 2)
+
             self.check(f"brev.{kind} %d, %a;", flip, inputs, dtype)
         inputs = {"a": edge_values(np.uint32, COUNT, 8)}
         out = dtype_of("u32")
         self.check("bfind.u32 %d, %a;", lambda a: a.bit_length() - 1, inputs, out)
         inputs = {"a": edge_values(np.int32, COUNT, 8)}
-        highest = lambda a: (~a if a < 0 else a).bit_length() - 1
+
+        def highest(a):
+            return (~a if a < 0 else a).bit_length() - 1
+
         self.check("bfind.s32 %d, %a;", highest, inputs, out)
 
     def test_nth_set_bit(self):
@@ -248,9 +274,15 @@ class Bits(Case):
             return int.from_bytes(bytes(found), "little")
 
         self.check("prmt.b32 %d, %a, %b, %c;", expected, inputs, dtype_of("u32"))
-        fixed = lambda a, b, c: expected(a, b, 0x7632)
+
+        def fixed(a, b, c):
+            return expected(a, b, 0x7632)
+
         self.check("prmt.b32 %d, %a, %b, 0x7632U;", fixed, inputs, dtype_of("u32"))
-        forward = lambda a, b, c: expected(a, b, 0x3210 + 0x1111 * (c & 3))
+
+        def forward(a, b, c):
+            return expected(a, b, 0x3210 + 0x1111 * (c & 3))
+
         self.check("prmt.b32.f4e %d, %a, %b, %c;", forward, inputs, dtype_of("u32"))
 
     def test_logic_of_three(self):
@@ -258,7 +290,9 @@ class Bits(Case):
         for table in (0x96, 0xE8, 0xCA, 0x01, 0xFE, 0x3C):
 
             def expected(a, b, c, table=table):
-                bit = lambda i: table >> (4 * (a >> i & 1) + 2 * (b >> i & 1) + (c >> i & 1)) & 1
+                def bit(i):
+                    return table >> (4 * (a >> i & 1) + 2 * (b >> i & 1) + (c >> i & 1)) & 1
+
                 return sum(bit(i) << i for i in range(32))
 
             self.check(f"lop3.b32 %d, %a, %b, %c, {table};", expected, inputs, dtype_of("u32"))
@@ -271,7 +305,10 @@ class Moves(Case):
         inputs = {"a": edge_values(np.uint64, COUNT, 1)}
         text = "mov.b64 {%low, %high}, %a; add.u32 %d, %low, %high;"
         declarations = ".reg .b32 %low, %high;"
-        fold = lambda a: (a >> 32) + (a & 0xFFFFFFFF)
+
+        def fold(a):
+            return (a >> 32) + (a & 0xFFFFFFFF)
+
         self.check(text, fold, inputs, dtype_of("u32"), declarations)
         text = "mov.b64 {_, %high, _, _}, %a; cvt.u32.u16 %d, %high;"
         self.check(text, lambda a: a >> 16 & 0xFFFF, inputs, dtype_of("u32"), ".reg .b16 %high;")
@@ -283,18 +320,32 @@ class Moves(Case):
             for to in kinds:
                 self.check(f"cvt.{to}.{of} %d, %a;", lambda a: a, inputs, dtype_of(to))
         inputs = {"a": edge_values(np.int32, COUNT, 2)}
-        clamp = lambda a: max(-32768, min(32767, a))
+
+        def clamp(a):
+            return max(-32768, min(32767, a))
+
         self.check("cvt.sat.s16.s32 %d, %a;", clamp, inputs, dtype_of("s16"))
-        floor = lambda a: max(0, min(65535, a))
+
+        def floor(a):
+            return max(0, min(65535, a))
+
         self.check("cvt.sat.u16.s32 %d, %a;", floor, inputs, dtype_of("u16"))
-        byte = lambda a: wrap(a, 8, True)
+
+        def byte(a):
+            return wrap(a, 8, True)
+
         self.check("cvt.s32.s8 %d, %a;", byte, inputs, dtype_of("s32"))
         self.check("cvt.u32.u8 %d, %a;", lambda a: a & 255, inputs, dtype_of("u32"))
 
     def test_saturating_packs(self):
         inputs = self.pairs("s32") | {"c": edge_values(np.uint32, COUNT, 4)}
-        clamp = lambda x: max(-128, min(127, x)) & 255
-        expected = lambda a, b, c: (c << 16 | clamp(a) << 8 | clamp(b)) & 0xFFFFFFFF
+
+        def clamp(x):
+            return max(-128, min(127, x)) & 255
+
+        def expected(a, b, c):
+            return (c << 16 | clamp(a) << 8 | clamp(b)) & 0xFFFFFFFF
+
         text = "cvt.pack.sat.s8.s32.b32 %d, %a, %b, %c;"
         self.check(text, expected, inputs, dtype_of("u32"))
 
@@ -307,7 +358,10 @@ class Comparisons(Case):
             inputs = self.pairs(kind)
             inputs["b"][::3] = inputs["a"][::3]
             for name, method in signs.items():
-                expected = lambda a, b, method=method: int(getattr(a, method)(b))
+
+                def expected(a, b, method=method):
+                    return int(getattr(a, method)(b))
+
                 text = f"setp.{name}.{kind} %p, %a, %b; selp.u32 %d, 1, 0, %p;"
                 self.check(text, expected, inputs, dtype_of("u32"), ".reg .pred %p;")
 
@@ -324,13 +378,19 @@ class Comparisons(Case):
 
             self.check(text, expected, inputs, dtype_of("u32"), declarations)
         text = "setp.gt.s32 %r, %c, 0; setp.lt.and.s32 %p, %a, %b, !%r; selp.u32 %d, 1, 0, %p;"
-        expected = lambda a, b, c: int(a < b and not c > 0)
+
+        def expected(a, b, c):
+            return int(a < b and not c > 0)
+
         self.check(text, expected, inputs, dtype_of("u32"), declarations)
 
     def test_set_and_select_by_sign(self):
         inputs = self.pairs("s32") | {"c": edge_values(np.int32, COUNT, 4)}
         self.check("set.lt.u32.s32 %d, %a, %b;", lambda a, b, c: -(a < b), inputs, dtype_of("u32"))
-        choose = lambda a, b, c: a if c >= 0 else b
+
+        def choose(a, b, c):
+            return a if c >= 0 else b
+
         self.check("slct.s32.s32 %d, %a, %b, %c;", choose, inputs, dtype_of("s32"))
 
 

@@ -6,6 +6,7 @@ import struct
 import unittest
 
 import numpy as np
+
 from ptx_probe import BASE, Arena, SimtError, engine, evaluate, kernel_text
 from test_ptx_floats import bits16
 
@@ -36,7 +37,10 @@ def mma(form, a, b, c, per_lane, target="sm_80"):
     inputs = {f"a{i}": x for i, x in enumerate(a_regs)}
     inputs |= {f"b{i}": x for i, x in enumerate(b_regs)}
     inputs |= {f"c{i}": x for i, x in enumerate(c_regs)}
-    names = lambda letter: "{" + ", ".join(f"%{n}" for n in inputs if n[0] == letter) + "}"
+
+    def names(letter):
+        return "{" + ", ".join(f"%{n}" for n in inputs if n[0] == letter) + "}"
+
     d = [f"d{i}" for i in range(len(c_regs))]
     register = ".f32" if c.dtype == np.float32 else ".b32"
     text = f"mma.sync.aligned.{form} {{{', '.join('%' + n for n in d)}}}, {names('a')}, {names('b')}, {names('c')};"
@@ -64,8 +68,13 @@ def accumulator(lane):
 
 def a_k16(lane):  # figure of m16n8k16 for 16-bit types
     group, thread = lane >> 2, lane % 4
-    row = lambda i: group if 0 <= i < 2 or 4 <= i < 6 else group + 8
-    column = lambda i: thread * 2 + (i & 1) + (0 if i < 4 else 8)
+
+    def row(i):
+        return group if 0 <= i < 2 or 4 <= i < 6 else group + 8
+
+    def column(i):
+        return thread * 2 + (i & 1) + (0 if i < 4 else 8)
+
     return [(row(i), column(i)) for i in range(8)]
 
 
@@ -86,7 +95,10 @@ def b_k8(lane):
 
 def a_k32(lane):  # figure of m16n8k32 for 8-bit types
     group, thread = lane >> 2, lane % 4
-    row = lambda i: group if 0 <= i < 4 or 8 <= i < 12 else group + 8
+
+    def row(i):
+        return group if 0 <= i < 4 or 8 <= i < 12 else group + 8
+
     return [(row(i), thread * 4 + (i & 3) + (0 if i < 8 else 16)) for i in range(16)]
 
 
@@ -140,7 +152,10 @@ class Products(unittest.TestCase):
         a, b = np.zeros((16, 16), np.float32), np.zeros((16, 8), np.float32)
         a[:, 0], a[:, 1], b[:2] = 1024, 1, 1
         c = np.full((16, 8), 2.0**-8, np.float32)
-        encode = lambda x: bf16(np.array([x]))[0]
+
+        def encode(x):
+            return bf16(np.array([x]))[0]
+
         form = "m16n8k16.row.col.f32.bf16.bf16.f32"
         found = mma(form, a, b, c, (a_k16, b_k16, encode, encode))
         np.testing.assert_array_equal(found, np.full((16, 8), 1025 + 2.0**-8))
@@ -151,7 +166,10 @@ class Products(unittest.TestCase):
                   for i in range(6)}  # fmt: skip
         text = """mov.f32 %f0, 0f00000000; mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32
             {%d, %f1, %f2, %f3}, {%r0, %r1, %r2, %r3}, {%r4, %r5}, {%f0, %f0, %f0, %f0};"""
-        run = lambda x: evaluate(text, x, {"d": np.float32}, ".reg .f32 %f<4>;")["d"]
+
+        def run(x):
+            return evaluate(text, x, {"d": np.float32}, ".reg .f32 %f<4>;")["d"]
+
         whole = run(inputs)
         parts = [run({n: x[w * 32 :][:32] for n, x in inputs.items()}) for w in range(4)]
         np.testing.assert_array_equal(whole, np.concatenate(parts))
@@ -262,7 +280,9 @@ class Hopper(unittest.TestCase):
         a, b = small(rng, (60, 64)), small(rng, (8, 64))
         a_at, b_at = arena.put(bf16(a)), arena.put(bf16(b))
         out = arena.put(np.full(64 * 8, np.nan, np.float32))
-        params = tensor_map(a_at, 64, 60, 128, 64, 64, 2, 3) + tensor_map(b_at, 64, 8, 128, 64, 8, 2, 3)
+        params = tensor_map(a_at, 64, 60, 128, 64, 64, 2, 3) + tensor_map(
+            b_at, 64, 8, 128, 64, 8, 2, 3
+        )
         text = HEADER.format("sm_90a") + GEMM
         text = text.replace("EXPECT", str(expect)).replace("PARITY", str(parity))
         made = engine(text, "sm_90a")

@@ -6,6 +6,7 @@ import struct
 import unittest
 
 import numpy as np
+
 from ptx_probe import Arena, SimtError, engine, evaluate, kernel_text
 
 COUNT = 64
@@ -16,7 +17,9 @@ def fault(body, inputs=None, declarations="", shared=0, module="", **options):
     """What the launch says when it fails."""
     inputs = {"a": THREADS} if inputs is None else inputs
     try:
-        evaluate(body, inputs, {"d": np.uint32}, declarations, shared=shared, module=module, **options)
+        evaluate(
+            body, inputs, {"d": np.uint32}, declarations, shared=shared, module=module, **options
+        )
     except SimtError as error:
         return str(error)
     raise AssertionError("the launch went well")
@@ -140,10 +143,13 @@ ret;
         call = """{ .param .b32 in; st.param.b32 [in], %r1; .param .b64 two; st.param.b64 [two], 0;
             .param .b32 out; call.uni (out), twice, (in, two); ld.param.b32 %r1, [out]; }"""
         body = f"mov.u32 %r1, %a; {call} {call} mov.u32 %d, %r1;"
-        found = evaluate(
-            body, {"a": THREADS}, {"d": np.uint32}, ".reg .b32 %r<2>;", module=module
-        )["d"]
-        twice = lambda x: np.where(x > 9, 99, 2 * x)
+        found = evaluate(body, {"a": THREADS}, {"d": np.uint32}, ".reg .b32 %r<2>;", module=module)[
+            "d"
+        ]
+
+        def twice(x):
+            return np.where(x > 9, 99, 2 * x)
+
         np.testing.assert_array_equal(found, twice(twice(THREADS)))
 
 
@@ -287,14 +293,20 @@ class BackgroundCopies(unittest.TestCase):
 
 class Faults(unittest.TestCase):
     def test_outside_every_allocation(self):
-        said = fault("mad.wide.u32 %x, %a, 4, %at_a; ld.global.u32 %d, [%x];", None, ".reg .b64 %x;")
+        said = fault(
+            "mad.wide.u32 %x, %a, 4, %at_a; ld.global.u32 %d, [%x];", None, ".reg .b64 %x;"
+        )
         self.assertRegex(said, r"^probe, block \(0, 0, 0\), thread 32, PTX line \d+: outside every")
         self.assertIn("ld.global.u32 %d, [%x]", said)
         self.assertIn("256 bytes into an allocation of 256 bytes", said)
 
     def test_null_and_negative_addresses(self):
-        self.assertIn("outside every", fault("mov.u64 %x, 0; ld.global.u32 %d, [%x];", None, ".reg .b64 %x;"))
-        self.assertIn("outside every", fault("mov.u64 %x, -8; st.global.u32 [%x], %a;", None, ".reg .b64 %x;"))
+        self.assertIn(
+            "outside every", fault("mov.u64 %x, 0; ld.global.u32 %d, [%x];", None, ".reg .b64 %x;")
+        )
+        self.assertIn(
+            "outside every", fault("mov.u64 %x, -8; st.global.u32 [%x], %a;", None, ".reg .b64 %x;")
+        )
 
     def test_misalignment(self):
         said = fault("add.u64 %x, %at_a, 4; ld.global.v2.u32 {%d, _}, [%x];", None, ".reg .b64 %x;")
@@ -303,7 +315,9 @@ class Faults(unittest.TestCase):
 
     def test_shared_memory_out_of_range(self):
         declarations = ".reg .b32 %s; .shared .align 4 .b8 tile[128];"
-        said = fault("shl.b32 %s, %a, 2; st.shared.u32 [%s], %a; mov.u32 %s, tile;", None, declarations)
+        said = fault(
+            "shl.b32 %s, %a, 2; st.shared.u32 [%s], %a; mov.u32 %s, tile;", None, declarations
+        )
         self.assertIn("thread 32", said)
         self.assertIn("out of range: 4 bytes at 0x80 of shared memory, which has 128 bytes", said)
 
@@ -337,8 +351,12 @@ class Faults(unittest.TestCase):
         from ptx.check import unknown_instructions
 
         self.assertEqual(len(unknown_instructions(text)), 1)
-        self.assertRegex(fault("vset4.u32.u32.lt %d, %a, %a, %a;", legal=False), "unknown instruction: vset4")
-        self.assertRegex(fault("add.weird.u32 %d, %a, %a;", legal=False), "unknown instruction: add.weird")
+        self.assertRegex(
+            fault("vset4.u32.u32.lt %d, %a, %a, %a;", legal=False), "unknown instruction: vset4"
+        )
+        self.assertRegex(
+            fault("add.weird.u32 %d, %a, %a;", legal=False), "unknown instruction: add.weird"
+        )
 
     def test_wrong_launches(self):
         made, arena = engine(kernel_text("mov.u32 %d, 1;", {}, {"d": np.uint32})), Arena()

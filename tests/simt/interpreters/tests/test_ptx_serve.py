@@ -10,6 +10,7 @@ import unittest
 from pathlib import Path
 
 import numpy as np
+
 from ptx_probe import kernel_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,7 +77,9 @@ class Server(unittest.TestCase):
     def test_a_failed_launch_is_an_answer_and_the_server_lives_on(self):
         found = self.ask(grid=[3, 1, 1])
         self.assertFalse(found["ok"])
-        self.assertRegex(found["error"], r"^attend_square, block \(2, 0, 0\), thread 0, PTX line \d+: outside")
+        self.assertRegex(
+            found["error"], r"^attend_square, block \(2, 0, 0\), thread 0, PTX line \d+: outside"
+        )
         self.assertIn("expected an arena", self.ask(bytes=1 << 30)["error"])
         self.assertIn("no image", self.ask(kernel="attend_cube")["error"])
         self.assertTrue(self.ask()["ok"])

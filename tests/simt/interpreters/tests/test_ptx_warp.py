@@ -6,6 +6,7 @@ import struct
 import unittest
 
 import numpy as np
+
 from ptx_probe import Arena, SimtError, engine, evaluate, kernel_text
 
 COUNT = 64
@@ -41,7 +42,9 @@ class Shuffles(unittest.TestCase):
                 for b in (0, 1, 2, 3, 7, 16, 31):
                     c = (32 - width) << 8 | (0 if mode == "up" else 31)
                     want, inside = self.expected(mode, b, c)
-                    text = f"shfl.sync.{mode}.b32 %d|%p, %a, {b}, {c}, -1; selp.u32 %e, 1000, 0, %p;"
+                    text = (
+                        f"shfl.sync.{mode}.b32 %d|%p, %a, {b}, {c}, -1; selp.u32 %e, 1000, 0, %p;"
+                    )
                     text += "add.u32 %d, %d, %e;"
                     found = run(text, ".reg .pred %p; .reg .b32 %e;")
                     want = np.array(want) + 1000 * np.array(inside)
@@ -76,7 +79,12 @@ class Votes(unittest.TestCase):
         want = sum(1 << lane for lane in range(32) if lane & 5 == 4)
         self.assertEqual(set(found), {want})
         half = "setp.lt.u32 %p, %thread, 32; "
-        for mode, negation, want in (("any", "", 1), ("all", "", 1), ("any", "!", 0), ("uni", "", 1)):
+        for mode, negation, want in (
+            ("any", "", 1),
+            ("all", "", 1),
+            ("any", "!", 0),
+            ("uni", "", 1),
+        ):
             text = f"vote.sync.{mode}.pred %q, {negation}%p, -1; selp.u32 %d, 1, 0, %q;"
             found = run(half + text, declarations)
             self.assertEqual(found[0], want)
@@ -135,7 +143,9 @@ class Barriers(unittest.TestCase):
     def test_barrier_in_divergent_code_is_a_deadlock(self):
         text = """mov.u32 %d, 0; setp.lt.u32 %p, %thread, 32; @%p bra one;
             bar.sync 0; bra done; one: bar.sync 0; done:"""
-        with self.assertRaisesRegex(SimtError, r"deadlock: block \(0, 0, 0\), thread 32 and 31 more at"):
+        with self.assertRaisesRegex(
+            SimtError, r"deadlock: block \(0, 0, 0\), thread 32 and 31 more at"
+        ):
             run(text, ".reg .pred %p;")
 
     def test_missing_lane_is_a_deadlock(self):

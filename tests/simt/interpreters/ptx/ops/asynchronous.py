@@ -91,7 +91,8 @@ def _fill(source: Reach, origin: Array, lanes: Array, count: Array, data: Array)
     raw = data.view(np.uint8)
     for place in np.flatnonzero((count > 0) & ~whole):
         for i in range(int(count[place])):
-            raw[place, i] = source.load(origin[place : place + 1] + i, lanes[place : place + 1], 1)[0]
+            one = slice(place, place + 1)
+            raw[place, i] = source.load(origin[one] + i, lanes[one], 1)[0]
 
 
 def _commit(machine: Machine) -> Step:
@@ -102,7 +103,7 @@ def _commit(machine: Machine) -> Step:
 
 
 def _wait(machine: Machine, still_out: int | None) -> Step:
-    """Lands all but the youngest `still_out` groups of each thread; None also lands the uncommitted."""
+    """Lands all but the youngest `still_out` groups of a thread; None: the uncommitted too."""
 
     def step(mask: Mask) -> None:
         pending = machine.copies

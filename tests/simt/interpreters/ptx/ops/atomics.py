@@ -31,7 +31,10 @@ def _change(form: Form, kind: Type) -> Change:
     if kind.name.startswith(("f16", "bf16")):
         if name != "add":
             raise form.unknown()
-        total = lambda a, b: widen(a, kind).astype(np.float64) + widen(b, kind)
+
+        def total(a, b):
+            return widen(a, kind).astype(np.float64) + widen(b, kind)
+
         return lambda old, operand: narrow(total(old, operand), kind)
     if kind.name in FLOATS and name not in ("add", "exch"):
         raise form.unknown()

@@ -1,8 +1,8 @@
 """Barriers of a block: bar.sync, bar.arrive, bar.red, and bar.warp.sync.
 
-A barrier without a count waits for every living thread of the block at one and the same instruction:
-threads of a block that wait at different ones are a deadlock, as CUDA's rules have it. A barrier with
-a count is known by its number, and threads may come to it from anywhere.
+A barrier without a count waits for every living thread of the block at one and the same
+instruction: threads of a block that wait at different ones are a deadlock, as CUDA's rules have it.
+A barrier with a count is known by its number, and threads may come to it from anywhere.
 """
 
 from __future__ import annotations

@@ -37,7 +37,10 @@ def bit_length(word: Array) -> Array:
     """The place of the highest set bit, counted from 1; 0 where there is none."""
     word = word.astype(np.uint64)
     upper, lower = word >> np.uint64(32), word & np.uint64(0xFFFFFFFF)
-    exponent = lambda half: np.frexp(half.astype(np.float64))[1]
+
+    def exponent(half):
+        return np.frexp(half.astype(np.float64))[1]
+
     return np.where(upper != 0, exponent(upper) + 32, exponent(lower))
 
 
@@ -135,8 +138,13 @@ def field_mask(machine: Machine, form: Form) -> Step:
     clamp = form.need("clamp", "wrap") == "clamp"
     kind = form.type()
     position, length = (machine.value(operand, kind) for operand in form.operands[1:3])
-    limit = lambda x: np.minimum(x, np.uint32(32)) if clamp else x & np.uint32(31)
-    compute = lambda: ones(limit(length), position.dtype) << limit(position)
+
+    def limit(x):
+        return np.minimum(x, np.uint32(32)) if clamp else x & np.uint32(31)
+
+    def compute():
+        return ones(limit(length), position.dtype) << limit(position)
+
     return assign(machine.target(form.operands[0], kind), compute)
 
 
@@ -164,7 +172,10 @@ def population(machine: Machine, form: Form) -> Step:
 def leading_zeros(machine: Machine, form: Form) -> Step:
     kind = form.type()
     a = machine.value(form.operands[1], kind)
-    compute = lambda: 8 * kind.size - bit_length(a)
+
+    def compute():
+        return 8 * kind.size - bit_length(a)
+
     return assign(machine.target(form.operands[0], TYPES["u32"]), compute)
 
 
@@ -221,7 +232,7 @@ def find_nth_set(machine: Machine, form: Form) -> Step:
 
 @instruction("prmt")
 def permute(machine: Machine, form: Form) -> Step:
-    """Any four of the eight bytes of {b, a}; bit 3 of a selector spreads the byte's sign instead."""
+    """Any four of the eight bytes of {b, a}; bit 3 of a selector spreads the byte's sign."""
     mode = form.take("f4e", "b4e", "rc8", "ecl", "ecr", "rc16")
     kind = form.type()
     a, b, chosen = (machine.value(operand, kind) for operand in form.operands[1:4])
@@ -271,5 +282,3 @@ def logic3(machine: Machine, form: Form) -> Step:
         return found ^ everything if inverted else found
 
     return assign(machine.target(form.operands[0], kind), compute)
-
-

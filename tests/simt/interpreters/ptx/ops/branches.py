@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from memory import SimtError
+from ptx.kinds import TYPES, Mask
 from ptx.machine import Machine
 from ptx.registry import PARTED, FlowStep, Form, Step, flow, instruction, no_operation
 from ptx.scheduler import Scheduler
-from ptx.kinds import TYPES, Mask
 
 
 @flow("ret", "exit")

@@ -118,5 +118,8 @@ def select_by_sign(machine: Machine, form: Form) -> Step:
     target = machine.target(form.operands[0], kind)
     a, b = (machine.value(operand, kind) for operand in form.operands[1:3])
     c = machine.value(form.operands[3], test)
-    sign = lambda: flush(c) if ftz else c
+
+    def sign():
+        return flush(c) if ftz else c
+
     return assign(target, lambda: np.where(sign() >= 0, a, b))

@@ -10,7 +10,6 @@ from ptx.kinds import INTEGERS, TYPES, Array, Type
 from ptx.machine import Machine
 from ptx.numerics import (
     bf16_to_f32,
-
     flush,
     integer_from,
     saturate,
@@ -33,7 +32,7 @@ _TO_FLOAT = ("rn", "rna", "rz", "rm", "rp")
 def convert(machine: Machine, form: Form) -> Step:
     if "pack" in form.left:
         return _pack_integers(machine, form)
-    if len(form.left) >= 2 and form.left[-2].endswith("x2") or form.left[-1].endswith("x2"):
+    if (len(form.left) >= 2 and form.left[-2].endswith("x2")) or form.left[-1].endswith("x2"):
         return _pairs(machine, form)
     of, to = form.type(), form.type()
     target = machine.target(form.operands[0], to)
@@ -66,20 +65,32 @@ def _integer_to_float(form: Form, source: Array, of: Type, to: Type) -> Callable
     if to.name == "f64":
         if rounding != "rn" and of.size == 8:
             raise form.unknown()
-        compute: Callable[[], Array] = lambda: source.astype(np.float64)
+
+        def compute() -> Array:
+            return source.astype(np.float64)
     elif to.name == "f32":
         if rounding == "rn":
-            compute = lambda: source.astype(np.float32)
+
+            def compute():
+                return source.astype(np.float32)
         elif of.size < 8:
-            compute = lambda: to_f32(source.astype(np.float64), rounding)
+
+            def compute():
+                return to_f32(source.astype(np.float64), rounding)
         else:
             raise form.unknown()
     else:
         last = to_bf16 if to.name == "bf16" else to_f16
-        compute = lambda: last(_exact64(source), rounding)
+
+        def compute():
+            return last(_exact64(source), rounding)
+
     if form.has("sat"):
         unclamped = compute
-        compute = lambda: saturate(unclamped())
+
+        def compute():
+            return saturate(unclamped())
+
     return compute
 
 
@@ -125,7 +136,9 @@ def _floats(form: Form, source: Array, of: Type, to: Type) -> Callable[[], Array
         if clamp:
             value = saturate(value)
         if to.name == "bf16":
-            return to_bf16(value if value.dtype == np.float64 else value.astype(np.float32), rounding)
+            return to_bf16(
+                value if value.dtype == np.float64 else value.astype(np.float32), rounding
+            )
         if to.name == "f16":
             wide = value if value.dtype != np.float16 else value.astype(np.float32)
             return to_f16(wide, rounding)
@@ -163,17 +176,24 @@ def _pairs(machine: Machine, form: Form) -> Step:
         if to_name not in ("e4m3x2", "e5m2x2"):
             raise form.unknown()
         raw = machine.value(form.operands[1], TYPES["b32"])
-        read = lambda: widen(raw, of)
+
+        def read():
+            return widen(raw, of)
     elif name == "f32":
         to_name = form.left.pop()
         upper, lower = (machine.value(operand, TYPES["f32"]) for operand in form.operands[1:3])
-        read = lambda: np.stack([lower, upper], axis=1)
+
+        def read():
+            return np.stack([lower, upper], axis=1)
     else:
         raise form.unknown()
     relu = form.has("relu")
     finite = form.has("satfinite")
     rounding = form.need("rn", "rz")
-    shape = lambda: np.where(read() > 0, read(), np.float32(0)) if relu else read()
+
+    def shape():
+        return np.where(read() > 0, read(), np.float32(0)) if relu else read()
+
     if to_name in ("e4m3x2", "e5m2x2"):
         if not finite or rounding != "rn":
             raise form.unknown()
@@ -216,7 +236,8 @@ def _pack_integers(machine: Machine, form: Form) -> Step:
 
     def compute() -> Array:
         first, second = (
-            np.clip(x.astype(np.int64), limit.min, limit.max).astype(np.uint64) & cut for x in (a, b)
+            np.clip(x.astype(np.int64), limit.min, limit.max).astype(np.uint64) & cut
+            for x in (a, b)
         )
         found = first << np.uint64(bits) | second
         if c is not None:

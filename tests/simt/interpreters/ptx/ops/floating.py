@@ -32,10 +32,16 @@ def _finish(form: Form, kind: Type, compute: Callable[[], Array]) -> Callable[[]
     """Adds what .ftz and .sat ask of a result."""
     if form.has("ftz"):
         before = compute
-        compute = lambda: flush(before())
+
+        def compute():
+            return flush(before())
+
     if form.has("sat"):
         unsaturated = compute
-        compute = lambda: saturate(unsaturated())
+
+        def compute():
+            return saturate(unsaturated())
+
     return compute
 
 
@@ -74,7 +80,10 @@ def basic(machine: Machine, form: Form) -> Step:
 
 def _directed(name: str) -> Callable[[Array, Array], Array]:
     """The float64 result, rounded to odd, of two float32 numbers."""
-    wide = lambda x: x.astype(np.float64)
+
+    def wide(x):
+        return x.astype(np.float64)
+
     if name == "mul":
         return lambda a, b: wide(a) * wide(b)  # exact
     if name == "sub":
@@ -94,7 +103,10 @@ def fused(machine: Machine, form: Form) -> Step:
         return assign(target, _finish(form, kind, lambda: fused_f64(a(), b(), c())))
     if rounding == "rn":
         return assign(target, _finish(form, kind, lambda: fused_f32(a(), b(), c())))
-    compute = lambda: to_f32(fused_odd(a(), b(), c()), rounding)
+
+    def compute():
+        return to_f32(fused_odd(a(), b(), c()), rounding)
+
     return assign(target, _finish(form, kind, compute))
 
 
@@ -149,12 +161,19 @@ def function_of_one(machine: Machine, form: Form) -> Step:
             raise form.unknown()
     (a,) = _inputs(machine, form, kind, 1)
     if form.name == "sqrt":
-        compute = lambda: np.sqrt(a())
+
+        def compute():
+            return np.sqrt(a())
     elif form.name == "rcp" and kind.name == "f32":
-        compute = lambda: np.divide(np.float32(1), a())
+
+        def compute():
+            return np.divide(np.float32(1), a())
     else:
         function = _WIDE[form.name]
-        compute = lambda: function(a().astype(np.float64)).astype(kind.dtype)
+
+        def compute():
+            return function(a().astype(np.float64)).astype(kind.dtype)
+
     target = machine.target(form.operands[0], kind)
     return assign(target, _finish(form, kind, compute))
 

@@ -20,7 +20,11 @@ def widen(raw: Array, kind: Type) -> Array:
     bits = np.ascontiguousarray(raw).view(np.uint16)
     if kind.size == 4:
         bits = bits.reshape(-1, 2)
-    return bf16_to_f32(bits) if kind.name.startswith("bf16") else bits.view(np.float16).astype(np.float32)
+    return (
+        bf16_to_f32(bits)
+        if kind.name.startswith("bf16")
+        else bits.view(np.float16).astype(np.float32)
+    )
 
 
 def narrow(values: Array, kind: Type) -> Array:
@@ -104,7 +108,10 @@ def function_of_one(machine: Machine, form: Form) -> Step:
     form.need("approx")
     raw = _raw(machine, form.operands[1], kind)
     function = _FUNCTIONS[form.name]
-    compute = lambda: function(widen(raw, kind).astype(np.float64))
+
+    def compute():
+        return function(widen(raw, kind).astype(np.float64))
+
     return assign(_target(machine, form, kind), _finish(form, compute, kind))
 
 

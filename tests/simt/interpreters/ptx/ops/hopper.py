@@ -19,7 +19,6 @@ from ptx.numerics import bf16_to_f32
 from ptx.registry import FlowStep, Form, Step, flow, instruction, no_operation
 from ptx.scheduler import Scheduler
 from ptx.source import split_operands
-from ptx.spaces import Reach
 
 WARPGROUP = 128
 _MAP = struct.Struct("<8Q")
@@ -53,7 +52,14 @@ def _phase(machine: Machine, lane: int, address: int) -> Phase:
 def mbarrier(scheduler: Scheduler, pc: int, form: Form) -> FlowStep:
     machine = scheduler.machine
     action = form.need(
-        "init", "inval", "arrive", "arrive_drop", "expect_tx", "complete_tx", "try_wait", "test_wait"
+        "init",
+        "inval",
+        "arrive",
+        "arrive_drop",
+        "expect_tx",
+        "complete_tx",
+        "try_wait",
+        "test_wait",
     )
     if action in ("try_wait", "test_wait"):
         return _wait(scheduler, pc, form)
@@ -88,7 +94,9 @@ def mbarrier(scheduler: Scheduler, pc: int, form: Form) -> FlowStep:
         if action == "arrive":
             phase.pending -= int(count[lane]) if count is not None and not expect else 1
             if phase.pending < 0:
-                raise SimtError(f"{machine.name_thread(lane)}: more arrivals than the mbarrier counts")
+                raise SimtError(
+                    f"{machine.name_thread(lane)}: more arrivals than the mbarrier counts"
+                )
         phase.settle()
 
     def step(mask: Mask) -> None:
@@ -119,7 +127,10 @@ def _wait(scheduler: Scheduler, pc: int, form: Form) -> FlowStep:
             number = _phase(machine, int(lane), int(at)).number
             old = int(wanted[lane])
             ready[lane] = number % 2 != old % 2 if by_parity else number != old
-        say = lambda passed: np.copyto(done, True, where=passed)
+
+        def say(passed):
+            return np.copyto(done, True, where=passed)
+
         return scheduler.pass_ready(pc, mask, ready, say)
 
     return step
@@ -178,7 +189,9 @@ def bulk(machine: Machine, form: Form) -> Step:
         one = np.array([lane])
         start = int(map_at[lane]) - PARAM
         if not 0 <= start <= machine.params.size - _MAP.size:
-            raise SimtError(f"{machine.name_thread(lane)}: the tensor map is not a kernel parameter")
+            raise SimtError(
+                f"{machine.name_thread(lane)}: the tensor map is not a kernel parameter"
+            )
         base, inner, outer, pitch, box_inner, box_outer, width, bits = _MAP.unpack_from(
             machine.params.data, start
         )

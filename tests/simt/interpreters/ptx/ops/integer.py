@@ -59,7 +59,10 @@ def add(machine: Machine, form: Form) -> Step:
         return _with_carry(machine, target, a, b, form.name, carry_in=False, carry_out=True)
     if form.has("sat"):
         limit = np.iinfo(kind.dtype)
-        wide = lambda: function(a.astype(np.int64), b.astype(np.int64))
+
+        def wide():
+            return function(a.astype(np.int64), b.astype(np.int64))
+
         return assign(target, lambda: np.clip(wide(), limit.min, limit.max))
     return apply(function, target, a, b)
 
@@ -110,7 +113,10 @@ def mad(machine: Machine, form: Form) -> Step:
         return _mad_carry(machine, target, product, c, carry_in=False, carry_out=True)
     if saturate:
         limit = np.iinfo(kind.dtype)
-        wide = lambda: product().astype(np.int64) + c
+
+        def wide():
+            return product().astype(np.int64) + c
+
         return assign(target, lambda: np.clip(wide(), limit.min, limit.max))
     return assign(target, lambda: product() + c)
 
@@ -213,7 +219,9 @@ def dot(machine: Machine, form: Form) -> Step:
     def compute() -> Array:
         total = c.astype(np.int64)
         for i in range(32 // a_bits):
-            total = total + piece(a, a_bits * i, a_bits, a_kind) * piece(b, start + 8 * i, 8, b_kind)
+            total = total + piece(a, a_bits * i, a_bits, a_kind) * piece(
+                b, start + 8 * i, 8, b_kind
+            )
         return total
 
     return assign(target, compute)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ptx.kinds import IN_WINDOW, RAW, TYPES, WINDOW_SHIFT, WINDOWS, Mask, Type
 from ptx.machine import Machine
 from ptx.registry import Form, Step, instruction
 from ptx.steps import apply, assign
-from ptx.kinds import IN_WINDOW, RAW, TYPES, WINDOW_SHIFT, WINDOWS, Mask, Type
 
 
 @instruction("mov")
@@ -58,7 +58,7 @@ def _pack(machine: Machine, kind: Type, to: str, of: str) -> Step:
 
 @instruction("cvta")
 def cvta(machine: Machine, form: Form) -> Step:
-    """To and from generic addresses. Global, constant and parameter addresses are generic already."""
+    """To and from generic addresses, which global, constant and parameter addresses are."""
     kind = form.type()
     to_space = form.has("to")
     space = form.need("global", "shared", "local", "const", "param", "shared::cta")
@@ -94,5 +94,3 @@ def cluster(machine: Machine, form: Form) -> Step:
         return lambda mask: np.copyto(target, 0, where=mask)
     source = machine.value(form.operands[1], kind)
     return lambda mask: np.copyto(target, source, where=mask)
-
-

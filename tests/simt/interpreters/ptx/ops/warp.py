@@ -8,7 +8,6 @@ from ptx.kinds import TYPES, Array, Mask
 from ptx.machine import WARP, Machine
 from ptx.ops.bits import bit_length
 from ptx.registry import Form, Step, instruction
-from ptx.steps import assign
 
 _POWERS = np.arange(WARP, dtype=np.uint32)
 _ABSENT = np.uint32(0xFFFFFFFF)  # what is read from a thread that does not take part: a NaN
