@@ -15,7 +15,8 @@ struct MatrixBlock {
   KeyWords words;
   TileOutput output;
   bool live;      // there is something to do
-  bool hide;      // some word decides pair by pair
+  bool selects;   // keep, segments or blocks decide pair by pair
+  bool biased;    // so does a bias, by -inf
   bool is_plain;  // scores are only scaled, by a positive factor: the softmax does it
   float unit;     // of what the softmax takes, in binary logarithms
   int32_t rows;   // stacked rows of this block
@@ -83,8 +84,9 @@ struct MatrixBlock {
     constexpr float kLog2E = 1.44269504088896340736f;
     const AttentionParams& p = call.params;
     const float scale = *p.softmax_scale * k_rows.scale;
-    hide = p.mask.keep || p.mask.block_mask || p.mask.q_segment_ids || p.bias;
-    is_plain = p.softcap <= 0.0f && !p.alibi_slopes && !p.bias && scale > 0.0f;
+    selects = p.mask.keep || p.mask.block_mask || p.mask.q_segment_ids;
+    biased = static_cast<bool>(p.bias);
+    is_plain = p.softcap <= 0.0f && !p.alibi_slopes && !biased && scale > 0.0f;
     unit = is_plain ? scale * kLog2E : kLog2E;
     rows = static_cast<int32_t>(task.rows());
     begin = position(task.keys.begin);

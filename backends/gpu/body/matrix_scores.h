@@ -63,21 +63,21 @@ class MatrixScores {
   }
 
   // Writes down which keys [j, j + kWarpKeys) each row sees, where not all see all. Before the scores
-  // are there, whose registers it can use. words: some decide pair by pair.
-  ATTEND_DEVICE void make_masks(int32_t j, bool words) {
+  // are there, whose registers it can use. selects: words decide pair by pair.
+  ATTEND_DEVICE void make_masks(int32_t j, bool selects) {
     const bool hole =
         j < block.hole_end && j + kWarpKeys > block.hole_begin && block.hole_begin < block.hole_end;
     const MatrixBlock::Span all = own.spans->all;
     const bool whole = j >= all.begin && j + kWarpKeys <= all.end && !hole;
-    kind = block.is_plain && !words ? (whole ? Kind::kWhole : Kind::kMasked) : Kind::kSlow;
+    kind = block.is_plain && !selects ? (whole ? Kind::kWhole : Kind::kMasked) : Kind::kSlow;
     if (kind == Kind::kWhole) return;
     mask_ranges(j);
-    if (words) mask_words(j);
+    if (selects) mask_words(j);
   }
 
   // Scores become what the softmax takes: modified, in units of block.unit, -inf where a row does not
   // see the key.
-  //   returns  where words decide pair by pair: the keys that some row of the warp sees
+  //   returns  where words or a bias decide pair by pair: the keys that some row of the warp sees
   ATTEND_DEVICE uint64_t finish(int32_t j, Fragment& s) const {
     if (kind == Kind::kMasked) apply_masks(s);
     return kind == Kind::kSlow ? take_time(j, s) : 0;

@@ -104,20 +104,21 @@ class MatrixTiles {
       const MatrixBlock::Step next = block.next_step(call, step.j + kShape.keys, kShape.keys);
       locate(next.j, turn ^ 1);
       const bool sees = scores.sees(step.j + key0),
-                 words = block.hide && step.kind != TileKind::kFull;
+                 selects = block.selects && step.kind != TileKind::kFull,
+                 hides = selects || block.biased;
       Fragment s;
       uint64_t seen = 0;
       if (sees) {
-        scores.make_masks(step.j + key0, words);
+        scores.make_masks(step.j + key0, selects);
         multiply_q_k(s);
         seen = scores.finish(step.j + key0, s);
       }
-      if (words) leave_seen(seen);
+      if (hides) leave_seen(seen);
       v_stage.land(x, v_tile);
       x.sync();  // V of this step is there, K's place is free
       const bool more = next.j < block.end;
       if (more) fetch_k(turn ^ 1);
-      if (words) drop_unseen();
+      if (hides) drop_unseen();
       if (sees) {
         soften(s);
         multiply_p_v(s);

@@ -16,6 +16,7 @@ const char* row_name(OpId op, const char* implementation) {
 Rows all_rows() {
   Rows rows;
   add_tiles(rows);
+  add_matrix(rows);
   add_vanilla(rows);
   add_ring(rows);
   add_gdn(rows);

@@ -27,7 +27,8 @@ BackendTable backend_table(const char* name, const Rows& rows);
 
 // Every row of the plugin, rows.cc; one line there for each of these.
 Rows all_rows();
-void add_tiles(Rows& rows);  // flash, paged, decode, splash, sdpa: exact attention tile by tile
+void add_tiles(Rows& rows);   // flash, paged, decode, splash, sdpa: exact attention tile by tile
+void add_matrix(Rows& rows);  // the same by matrix instructions
 void add_vanilla(Rows& rows);
 void add_ring(Rows& rows);
 void add_gdn(Rows& rows);

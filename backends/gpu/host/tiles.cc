@@ -29,27 +29,49 @@ DevicePlan plan_of(const AttentionArgs& a, const AttentionParams& p, const Bound
   return plan;
 }
 
+// The stacked rows of a call's sequences, as far as they are known.
+struct StackedRows {
+  int64_t most = 0;
+  bool even = false;  // every sequence has them all
+  bool few() const { return most <= kSplitRows; }
+};
+
 // Which sequences have keys that are cut is known on the device alone: room is made for all that
 // may (ops/common/split_plan.h).
-TileGrid grid_of(const TileKernel& kernel, const AttentionArgs& a, const CallShape& shape,
-                 const Bounds& most, int32_t stack, bool plan) {
+TileGrid grid_of(const TileKernel& kernel, int64_t columns, StackedRows stacked, int64_t keys,
+                 bool plan) {
   TileGrid g;
   g.tile_rows = kernel.tile_rows;
-  g.columns = shape.batch * (shape.heads / stack);
-  const int64_t stacked = most.rows * stack;
-  g.tiles = static_cast<int32_t>(divide_up(stacked, g.tile_rows));
-  const bool even = !shape.ragged && !a.seq.seqused_q;  // every sequence has all rows
-  if (plan || most.keys <= kSplitKeys || (even && stacked > kSplitRows)) return g;
-  g.parts = static_cast<int32_t>(divide_up(most.keys, kSplitKeys));
+  g.columns = columns;
+  g.tiles = static_cast<int32_t>(divide_up(stacked.most, g.tile_rows));
+  if (plan || keys <= kSplitKeys || (stacked.even && !stacked.few())) return g;
+  g.parts = static_cast<int32_t>(divide_up(keys, kSplitKeys));
   g.split_tiles =
       static_cast<int32_t>(std::min<int64_t>(g.tiles, divide_up(kSplitRows, g.tile_rows)));
-  g.record_rows = static_cast<int32_t>(std::min({int64_t{g.tile_rows}, kSplitRows, stacked}));
+  g.record_rows = static_cast<int32_t>(std::min({int64_t{g.tile_rows}, kSplitRows, stacked.most}));
   return g;
 }
+
+// The grids of a kernel and of its narrow one: sequences of few stacked rows are the latter's.
+struct Grids {
+  TileGrid wide, narrow;
+
+  Grids(const TileKernel& kernel, int64_t columns, StackedRows stacked, int64_t keys, bool plan) {
+    if (kernel.narrow == nullptr || plan) {
+      wide = grid_of(kernel, columns, stacked, keys, plan);
+      return;
+    }
+    if (!stacked.few()) wide = grid_of(kernel, columns, {stacked.most, true}, keys, false);
+    if (!stacked.few() && stacked.even) return;
+    narrow = grid_of(*kernel.narrow, columns, {std::min(stacked.most, kSplitRows), stacked.even},
+                     keys, false);
+  }
+};
 
 // A call laid out for its launches, without the addresses of scratch.
 struct Laid {
   TilesCall call;
+  TileGrid narrow;  // of the kernel's narrow one
   uint64_t plan_bytes = 0, record_bytes = 0;
 
   Laid(const TileKernel& kernel, const AttentionArgs& a, const AttentionParams& p,
@@ -68,8 +90,12 @@ struct Laid {
                     256) *
           256);
     }
-    call.grid = grid_of(kernel, a, shape, most, call.stack, use.plan);
-    const TileGrid& g = call.grid;
+    const Grids grids(kernel, shape.batch * (shape.heads / call.stack),
+                      {most.rows * call.stack, !shape.ragged && !a.seq.seqused_q}, most.keys,
+                      use.plan);
+    call.grid = grids.wide;
+    narrow = grids.narrow;
+    const TileGrid& g = narrow.parts > 1 ? narrow : call.grid;
     record_bytes =
         static_cast<uint64_t>(g.split_blocks() * g.record_rows * (shape.v_dim + 2)) * sizeof(float);
   }
@@ -77,6 +103,7 @@ struct Laid {
 
 Status launch_tiles(const TileKernel& kernel, const TilesCall& call, const ExecContext& context) {
   const int64_t blocks = call.grid.blocks();
+  if (blocks == 0) return {};
   if (blocks > kMostBlocks)
     return {ErrorCode::kUnsupported, "the call has {} tiles, expected at most 2147483647", blocks};
   const int64_t v_dim = call.args.v.dim(-1);
@@ -110,7 +137,7 @@ Status run_tiles(const TileKernel& kernel, const AttentionArgs& a, const Attenti
                  const ExecContext& context, const TileUse& use) {
   Laid laid(kernel, a, p, use);
   TilesCall& call = laid.call;
-  if (call.grid.blocks() == 0) return {};
+  if (call.grid.blocks() == 0 && laid.narrow.blocks() == 0) return {};
   const Scratch scratch(context, laid.plan_bytes + laid.record_bytes);
   if (!scratch)
     return {ErrorCode::kOutOfMemory,
@@ -128,7 +155,10 @@ Status run_tiles(const TileKernel& kernel, const AttentionArgs& a, const Attenti
     if (const Status s = launch_plan(call, context); !s) return s;
   if (use.new_rows)
     if (const Status s = store_new_rows(a, context, call.skip); !s) return s;
-  return launch_tiles(kernel, call, context);
+  if (const Status s = launch_tiles(kernel, call, context); !s || kernel.narrow == nullptr)
+    return s;
+  call.grid = laid.narrow;
+  return launch_tiles(*kernel.narrow, call, context);
 }
 
 }  // namespace attend::gpu

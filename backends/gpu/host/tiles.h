@@ -3,7 +3,7 @@
 #include "backends/gpu/host/rows.h"
 #include "backends/gpu/host/runtime.h"
 
-// How a call becomes launches of one kernel of tiles: what the portable and the tuned rows share.
+// How a call becomes launches of a kernel of tiles: what the portable and the tuned rows share.
 namespace attend::gpu {
 
 // A kernel that takes a TilesCall, one block for each tile and part.
@@ -12,6 +12,9 @@ struct TileKernel {
   int32_t tile_rows = 0;  // stacked rows of a tile
   uint32_t shared_bytes = 0;
   int64_t v_dims = 0;  // of a block; blocks in y share a larger v_dim. 0 = all
+  // Another kernel, for sequences of at most kSplitRows stacked rows, which this one leaves alone
+  // then; under a plan this one takes all.
+  const TileKernel* narrow = nullptr;
 };
 
 // What an operator wants beyond the words of the call.
