@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Says which instructions of PTX images the interpreter does not know, without running anything.
 
-python3 -m ptx.check build/gpu/*.sm_80.ptx      (in the folder of serve.py)
+    python3 -m ptx.check ../../../build/gpu      (in the folder of serve.py)
 """
 
 from __future__ import annotations
@@ -36,13 +36,21 @@ def unknown_instructions(text: str) -> list[str]:
     return found
 
 
-def main(paths: list[str]) -> int:
+def main(words: list[str]) -> int:
+    paths = [path for word in words for path in _images(Path(word))]
+    if not paths:
+        print("ptx.check: no PTX image found, expected files or folders that hold some")
+        return 1
     failed = 0
     for path in paths:
-        for line in unknown_instructions(Path(path).read_text()):
-            print(f"{path}: {line}")
+        for line in unknown_instructions(path.read_text()):
+            print(f"{path.name}: {line}")
             failed = 1
     return failed
+
+
+def _images(path: Path) -> list[Path]:
+    return sorted(path.glob("*.ptx")) if path.is_dir() else [path]
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ class _Flattener:
             self.program.code.append(found)
 
     def call(self, found: Instruction, calls: tuple[str, ...]) -> None:
-        """Puts the callee's body in place of the call; its parameters are variables of the caller."""
+        """Puts the callee's body in place of the call; its parameters are the caller's own."""
         groups = [operand for operand in found.operands if operand.startswith("(")]
         callee = next(operand for operand in found.operands if not operand.startswith("("))
         function = self.module.functions.get(callee)

@@ -1,8 +1,8 @@
 """Matrix instructions of a warp: mma.sync, ldmatrix, stmatrix, movmatrix.
 
 The layouts follow the PTX manual: with g = lane / 4 and t = lane % 4, a register of e elements
-holds columns (or rows, of B) e * t ... of an 8-row block, and blocks follow each other down the rows
-of A first, then along k.
+holds columns (or rows, of B) e * t ... of an 8-row block. Blocks follow each other down the rows of
+A first, then along k.
 """
 
 from __future__ import annotations
