@@ -106,6 +106,16 @@ class Arithmetic(Case):
             text = f"fma.{mode}.f32 %d, %a, %b, %c;"
             self.check_exact(text, lambda a, b, c: a * b + c, inputs, mode=mode)
 
+    def test_fma_rounds_subnormals_once(self):
+        """Just below half of the last place of an odd subnormal: float64 makes a tie of it."""
+        inputs = {
+            "a": np.full(32, 2.0**-75 * (1 + 2.0**-23), F32),
+            "b": np.full(32, 2.0**-75 * (1 - 2.0**-23), F32),
+            "c": np.full(32, 2.0**-127 + 2.0**-149, F32),
+        }
+        found = evaluate("fma.rn.f32 %d, %a, %b, %c;", inputs, {"d": F32})["d"]
+        np.testing.assert_array_equal(found, inputs["c"])
+
     def test_fma_of_special_values(self):
         inputs = self.inputs(names="abc")
         found = evaluate("fma.rn.f32 %d, %a, %b, %c;", inputs, {"d": F32})["d"]

@@ -300,6 +300,20 @@ class Hopper(unittest.TestCase):
         np.testing.assert_array_equal(found, want)
         self.assertGreater(len(np.unique(found)), 50)
 
+    def test_swizzles_exchange_pieces_of_16_bytes(self):
+        """Row r of 128 bytes has piece c at c ^ (r % 8); narrower patterns repeat over more rows."""
+        from ptx.ops.hopper import swizzle
+
+        for bits, pieces in ((3, 8), (2, 4), (1, 2)):
+            pitch = 16 * pieces
+            for row in range(16):
+                line = row * pitch // 128  # of shared memory's 32 banks
+                for piece in range(pieces):
+                    first = row * pitch // 16 + piece
+                    want = (first & ~(pieces - 1)) | (first ^ line) & (pieces - 1)
+                    at = int(swizzle(np.array([row * pitch + 16 * piece + 6]), bits)[0])
+                    self.assertEqual(at, 16 * want + 6)
+
     def test_waiting_for_more_bytes_than_come_never_ends(self):
         with self.assertRaisesRegex(SimtError, "deadlock:.*mbarrier.try_wait"):
             self.gemm(expect=8192 + 1024 + 16)

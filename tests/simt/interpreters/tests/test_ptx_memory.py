@@ -320,6 +320,9 @@ class Faults(unittest.TestCase):
         )
         self.assertIn("thread 32", said)
         self.assertIn("out of range: 4 bytes at 0x80 of shared memory, which has 128 bytes", said)
+        just_behind = """setp.gt.u32 %p, %a, 32; @%p ret; shl.b32 %s, %a, 2;
+            st.shared.u32 [%s], %a; mov.u32 %s, tile;"""
+        self.assertIn("at 0x80 of", fault(just_behind, None, declarations + ".reg .pred %p;"))
 
     def test_shared_memory_is_poisoned(self):
         declarations = ".reg .b32 %s; .shared .align 4 .b8 tile[512];"

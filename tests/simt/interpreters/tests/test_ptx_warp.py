@@ -179,12 +179,14 @@ class Control(unittest.TestCase):
         np.testing.assert_array_equal(found, np.array([33, 11, 22, 33])[THREADS % 4])
 
     def test_names_of_inner_scopes(self):
-        text = """{ .reg .b32 t; .reg .pred p; add.u32 t, %a, 1; setp.gt.u32 p, t, 50;
+        text = """mov.u32 t, 7000;
+            { .reg .b32 t; .reg .pred p; add.u32 t, %a, 1; setp.gt.u32 p, t, 50;
             @p bra far; mov.u32 %d, t; bra near; far: mov.u32 %d, 0; near: }
-            { .reg .b32 t; add.u32 t, %d, 5; mov.u32 %d, t; }"""
-        found = run(text)
+            { .reg .b32 t; add.u32 t, %d, 5; mov.u32 %d, t; }
+            add.u32 %d, %d, t;"""
+        found = run(text, ".reg .b32 t;")
         value = 3 * THREADS + 2
-        np.testing.assert_array_equal(found, np.where(value > 50, 0, value) + 5)
+        np.testing.assert_array_equal(found, np.where(value > 50, 0, value) + 7005)
 
     def test_special_registers(self):
         for name, want in (
