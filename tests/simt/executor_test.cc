@@ -141,7 +141,7 @@ TEST_P(InEveryOrder, AtomicsReturnWhatWasThere) {
       [out = tickets.data(), &counter, &lowest](Thread& x) {
         const int mine = x.block().x * kThreads + x.tid();
         out[mine] = x.atomic_add(&counter, 1);
-        for (int old = lowest; mine < old;) {
+        for (int old = x.atomic_add(&lowest, 0); mine < old;) {
           const int was = x.atomic_cas(&lowest, old, mine);
           if (was == old) break;
           old = was;

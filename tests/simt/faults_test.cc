@@ -153,7 +153,11 @@ volatile char sink;
 #if !defined(__SANITIZE_ADDRESS__)
 TEST_P(Fault, WriteOutsideSharedMemory) {
   // 1008 bytes leave 16 of their alignment, and what comes before is of the same page.
-  EXPECT_THAT(run([](Thread& x) { x.shared()[1008 + x.tid() % 4] = 0; }, 1008),
+  EXPECT_THAT(run(
+                  [](Thread& x) {
+                    if (x.tid() < 4) x.shared()[1008 + x.tid()] = 0;
+                  },
+                  1008),
               HasSubstr("shared memory was written at byte 1008, the launch has 1008 bytes"));
   EXPECT_THAT(run([](Thread& x) { x.shared()[-1 - x.tid()] = 0; }, 1008),
               HasSubstr("shared memory was written at byte -128, the launch has 1008 bytes"));
@@ -182,9 +186,10 @@ TEST_P(Fault, AccessWhereNothingIs) {
   munmap(nothing, 4096);
 }
 
+__attribute__((no_sanitize("undefined"))) int quotient(int a, int b) { return a / b; }
+
 TEST_P(Fault, DivisionByZero) {
-  volatile int zero = 0;
-  EXPECT_THAT(run([&zero](Thread& x) { sink = static_cast<char>(x.tid() / zero); }),
+  EXPECT_THAT(run([](Thread& x) { sink = static_cast<char>(quotient(x.tid(), sink * 0)); }),
               HasSubstr("divides an integer by zero"));
 }
 
@@ -228,7 +233,7 @@ TEST(Faults, SeveralHostThreads) {
   std::vector<std::thread> threads;
   for (size_t t = 0; t < 4; ++t)
     threads.emplace_back([&, t] {
-      for (int round = 0; round < 20; ++round) {
+      for (int round = 0; round < 4; ++round) {
         int sum = 0;
         errors[t] = run_kernel([&sum, t](Thread& x) {
           auto* shared = reinterpret_cast<int*>(x.shared());
@@ -243,7 +248,7 @@ TEST(Faults, SeveralHostThreads) {
   for (std::thread& thread : threads) thread.join();
   for (size_t t = 0; t < 4; ++t) {
     EXPECT_EQ(errors[t].find("deadlock") != std::string::npos, t % 2 == 1) << errors[t];
-    EXPECT_EQ(sums[t], t % 2 ? 0 : 20 * kThreads * (kThreads - 1) / 2);
+    EXPECT_EQ(sums[t], t % 2 ? 0 : 4 * kThreads * (kThreads - 1) / 2);
   }
 }
 

@@ -40,7 +40,8 @@ Block* Block::running() { return running_block; }
 Block::Block() { host_.adopt_caller(); }
 
 Block::~Block() {
-  for (Lane& lane : lanes_) lane.fiber.end();
+  for (Lane& lane : lanes_)
+    for (Fiber& fiber : lane.fibers) fiber.end();
 }
 
 std::string Block::run(const Launch& launch) {
@@ -68,7 +69,7 @@ std::string Block::run_block(const Launch& launch, gpu::Index3 index) {
   begin_block(launch, index);
   running_block = this;
   current_ = next();
-  Fiber::switch_to(host_, current_->fiber);
+  Fiber::switch_to(host_, fiber_of(*current_));
   running_block = nullptr;
   if (error_.empty()) {
     if (const int64_t at = shared_.overwritten())
@@ -80,14 +81,19 @@ std::string Block::run_block(const Launch& launch, gpu::Index3 index) {
   return std::exchange(error_, {});
 }
 
+void Block::start(Lane& lane, int turn) {
+  const int stack = stack_of(lane, turn);
+  stacks_.renew(stack);
+  lane.fibers[turn].start(stacks_.of(stack), Stacks::kBytes, run_lane, &lane);
+}
+
 void Block::make_lanes(const Launch& launch) {
   const auto threads = static_cast<size_t>(launch.threads);
   for (size_t i = lanes_.size(); i < threads; ++i) {
     Lane& lane = lanes_.emplace_back();
     lane.block = this;
     lane.tid = static_cast<int>(i);
-    stacks_.renew(lane.tid);
-    lane.fiber.start(stacks_.of(lane.tid), Stacks::kBytes, run_lane, &lane);
+    for (int turn = 0; turn < Lane::kFibers; ++turn) start(lane, turn);
   }
   threads_ = launch.threads, warp_size_ = launch.kernel->warp();
   warps_.resize(threads / static_cast<size_t>(warp_size_));
@@ -103,6 +109,7 @@ void Block::make_lanes(const Launch& launch) {
 
 void Block::begin_block(const Launch& launch, gpu::Index3 index) {
   launch_ = &launch, index_ = index;
+  turn_ = (turn_ + 1) % Lane::kFibers;
   shared_.begin(launch.shared_bytes);
   char* cells = shared_.cells();
   whole_ = Group{.size = threads_, .cells = cells};
@@ -138,8 +145,10 @@ void Block::run_lane(void* arg) {
     } catch (...) {
       thrown = true;
     }
-    if (thrown) block.fail(lane, "throws an exception");
-    release(block.end_cell_);
+    if (thrown) {
+      block.report(lane, "throws an exception");
+      block.stop(lane);
+    }
     block.finish(lane);
   }
 }
@@ -184,7 +193,8 @@ void Block::leave(Lane& lane) {
   if (to == &lane) return;
   if (!to) error_ = deadlock();
   current_ = to;
-  Fiber::switch_to(lane.fiber, to ? to->fiber : host_);
+  release(end_cell_);  // this may be its last turn
+  Fiber::switch_to(fiber_of(lane), to ? fiber_of(*to) : host_);
 }
 
 void Block::finish(Lane& lane) {
@@ -193,20 +203,25 @@ void Block::finish(Lane& lane) {
   --warp.ready, --alive_;
   for (Group* group : {&warp.group, &whole_}) {
     ++group->left;
-    if (group->arrived) fail(lane, "leaves the kernel while others wait at " + text_of(group->at));
+    if (!group->arrived) continue;
+    report(lane, "leaves the kernel while others wait at " + text_of(group->at));
+    stop(lane);
   }
   if (alive_) return leave(lane);
   current_ = nullptr;
-  Fiber::switch_to(lane.fiber, host_);
+  release(end_cell_);
+  Fiber::switch_to(fiber_of(lane), host_);
 }
 
 void Block::check_meeting(const Group& group, const Lane& lane, Place at) {
-  if (group.arrived && !same(group.at, at))
-    fail(lane, "waits at " + text_of(at) + " while others of the same " +
-                   (&group == &whole_ ? "block" : "warp") + " wait at " + text_of(group.at));
-  if (group.left)
-    fail(lane, "waits at " + text_of(at) + ", but " + std::to_string(group.left) + " of " +
-                   std::to_string(group.size) + " threads have left the kernel");
+  const bool elsewhere = group.arrived && !same(group.at, at);
+  if (elsewhere)
+    report(lane, "waits at " + text_of(at) + " while others of the same " +
+                     (&group == &whole_ ? "block" : "warp") + " wait at " + text_of(group.at));
+  else if (group.left)
+    report(lane, "waits at " + text_of(at) + ", but " + std::to_string(group.left) + " of " +
+                     std::to_string(group.size) + " threads have left the kernel");
+  if (elsewhere || group.left) stop(lane);
 }
 
 void Block::meet(Group& group, Lane& lane, Place at) {
@@ -240,8 +255,7 @@ void Block::drop_unfinished() {
   for (Lane& lane : lanes_) {
     if (lane.state == Lane::State::kDone && &lane != current_) continue;
     lane.state = Lane::State::kDone;
-    stacks_.renew(lane.tid);
-    lane.fiber.start(stacks_.of(lane.tid), Stacks::kBytes, run_lane, &lane);
+    start(lane, turn_);
   }
   alive_ = 0;
 }
@@ -251,11 +265,15 @@ std::string Block::named(const Lane& lane) const {
          std::to_string(lane.tid);
 }
 
-void Block::fail(const Lane& lane, const std::string& what) {
+void Block::report(const Lane& lane, const std::string& what) {
   error_ = named(lane) + ": " + what;
+}
+
+void Block::stop(const Lane& lane) {
   current_ = &lanes_[static_cast<size_t>(lane.tid)];
   alive_ = std::max(alive_, 1);
-  Fiber::switch_to(current_->fiber, host_);
+  release(end_cell_);
+  Fiber::switch_to(fiber_of(*current_), host_);
   std::abort();  // not reached: the fiber starts anew
 }
 
@@ -271,24 +289,29 @@ std::string Block::deadlock() const {
   return text;
 }
 
-void Block::fail_by_trap() {
+void Block::trapped(const Trap& trap) {
+  trap_ = trap;
+  unpoison(stacks_.emergency() - Stacks::kBytes,
+           Stacks::kBytes);  // whoever came here last is there yet
+}
+
+std::string Block::text_of_trap() const {
   const Lane& lane = *current_;
-  std::string what;
-  if (trap_.signal == SIGFPE) {
-    what = "divides an integer by zero";
-  } else if (stacks_.below(lane.tid, reinterpret_cast<const void*>(trap_.address))) {
-    what = "needs more than " + std::to_string(Stacks::kBytes) + " bytes of stack";
-  } else {
-    what = trap_.write ? "writes " : "reads ";
-    if (shared_.near(trap_.address))
-      what += "shared memory at byte " + std::to_string(shared_.offset(trap_.address)) +
-              ", the launch has " + std::to_string(shared_.bytes()) + " bytes";
-    else if (launch_->describe)
-      what += launch_->describe(trap_.address);
-    else
-      what += "at address " + std::to_string(trap_.address) + ", where nothing is";
-  }
-  fail(lane, what + "; after " + text_of(lane.last));
+  if (trap_.signal == SIGFPE) return "divides an integer by zero";
+  if (stacks_.below(stack_of(lane, turn_), reinterpret_cast<const void*>(trap_.address)))
+    return "needs more than " + std::to_string(Stacks::kBytes) + " bytes of stack";
+  const std::string what = trap_.write ? "writes " : "reads ";
+  if (shared_.near(trap_.address))
+    return what + "shared memory at byte " + std::to_string(shared_.offset(trap_.address)) +
+           ", the launch has " + std::to_string(shared_.bytes()) + " bytes";
+  if (launch_->describe) return what + launch_->describe(trap_.address);
+  return what + "at address " + std::to_string(trap_.address) + ", where nothing is";
+}
+
+// Without the address sanitizer, which does not know the stack that this runs on.
+__attribute__((no_sanitize("address"))) void Block::stop_by_trap() {
+  report(*current_, text_of_trap() + "; after " + text_of(current_->last));
+  stop(*current_);
 }
 
 }  // namespace attend::simt

@@ -44,6 +44,7 @@ struct Trap {
 
 class Block {
  public:
+  static constexpr int kMostThreads = 1024;
   static Block& of_this_thread();
   static Block* running();  // on this host thread; null outside kernels
 
@@ -65,16 +66,22 @@ class Block {
   void check_meeting(const Group& group, const Lane& lane, Place at);
   void meet(Group& group, Lane& lane, Place at);  // returns when all threads of the group have come
   void give_way(Lane& lane);                      // lets the others go on first
-  [[noreturn]] void fail(const Lane& lane, const std::string& what);  // ends the launch
+  // Ends the launch: first in words, then for good. What holds memory must be gone by then, as
+  // nothing on the thread's stack is destroyed.
+  void report(const Lane& lane, const std::string& what);
+  [[noreturn]] void stop(const Lane& lane);
 
   // For the signal handler: a thread that may not go on goes on here, on this stack.
-  void trapped(const Trap& trap) { trap_ = trap; }
+  void trapped(const Trap& trap);
   char* emergency_stack() const { return stacks_.emergency(); }
-  [[noreturn]] void fail_by_trap();
+  void stop_by_trap();
 
  private:
   static void run_lane(void* lane);
   std::string run_block(const Launch& launch, gpu::Index3 index);
+  Fiber& fiber_of(Lane& lane) { return lane.fibers[turn_]; }
+  int stack_of(const Lane& lane, int turn) const { return lane.tid * Lane::kFibers + turn; }
+  void start(Lane& lane, int turn);
   void make_lanes(const Launch& launch);
   void begin_block(const Launch& launch, gpu::Index3 index);
   void begin_pass();
@@ -83,6 +90,7 @@ class Block {
   void finish(Lane& lane);
   void drop_unfinished();
   std::string deadlock() const;
+  std::string text_of_trap() const;
   std::string named(const Lane& lane) const;
   uint64_t random();
 
@@ -95,6 +103,7 @@ class Block {
   SharedMemory shared_;
   Stacks stacks_;
   Fiber host_;
+  int turn_ = 0;  // which of their fibers the lanes run on
   Lane* current_ = nullptr;
   int alive_ = 0;
   std::vector<int> warp_order_, lane_order_;

@@ -33,9 +33,11 @@ void warp_barrier(Lane& lane, Place at) { barrier(lane.block->warp_of(lane).grou
 
 uint32_t exchange(Lane& lane, uint32_t word, int from, Place at) {
   Block& block = *lane.block;
-  if (from < 0 || from >= block.warp_size())
-    block.fail(lane, text_of(at) + ": lane of the shuffle is " + std::to_string(from) +
-                         ", expected 0 to " + std::to_string(block.warp_size() - 1));
+  if (from < 0 || from >= block.warp_size()) {
+    block.report(lane, text_of(at) + ": lane of the shuffle is " + std::to_string(from) +
+                           ", expected 0 to " + std::to_string(block.warp_size() - 1));
+    block.stop(lane);
+  }
   Warp& warp = block.warp_of(lane);
   const uint32_t* const words = warp.words[warp.group.generation % 2];
   warp.words[warp.group.generation % 2][block.lane_of(lane)] = word;
@@ -68,13 +70,15 @@ void copy16(Lane& lane, void* to, const void* from, bool valid, Place at) {
   Block& block = *lane.block;
   const SharedMemory& shared = block.shared();
   const int64_t offset = shared.offset(reinterpret_cast<uintptr_t>(to));
-  if (offset < 0 || offset + 16 > int64_t{shared.bytes()})
-    block.fail(lane, text_of(at) + ": copy16 target is byte " + std::to_string(offset) +
-                         " of shared memory, the launch has " + std::to_string(shared.bytes()) +
-                         " bytes");
-  if (!aligned16(to) || !aligned16(from))
-    block.fail(lane, text_of(at) + ": copy16 " + (aligned16(to) ? "source" : "target") +
-                         " is not aligned to 16 bytes");
+  const bool inside = offset >= 0 && offset + 16 <= int64_t{shared.bytes()};
+  if (!inside)
+    block.report(lane, text_of(at) + ": copy16 target is byte " + std::to_string(offset) +
+                           " of shared memory, the launch has " + std::to_string(shared.bytes()) +
+                           " bytes");
+  else if (!aligned16(to) || !aligned16(from))
+    block.report(lane, text_of(at) + ": copy16 " + (aligned16(to) ? "source" : "target") +
+                           " is not aligned to 16 bytes");
+  if (!inside || !aligned16(to) || !aligned16(from)) block.stop(lane);
   Copy& copy = lane.copies.emplace_back(Copy{to, {}});
   if (valid) move16(copy.words, from);
   static constexpr uint32_t kNobody[4] = {~0u, ~0u, ~0u, ~0u};
@@ -98,10 +102,12 @@ void copy_wait(Lane& lane, int groups_under_way) {
 
 // A thread may wait in a loop for what others do: it gives way now and then, but not for ever.
 void before_atomic(Lane& lane, Place at) {
-  if (++lane.atomics > kPatience)
-    lane.block->fail(lane,
-                     text_of(at) + ": " + std::to_string(kPatience) +
-                         " atomics since the latest barrier; it waits for what no thread does");
+  if (++lane.atomics > kPatience) {
+    lane.block->report(lane,
+                       text_of(at) + ": " + std::to_string(kPatience) +
+                           " atomics since the latest barrier; it waits for what no thread does");
+    lane.block->stop(lane);
+  }
   if (lane.atomics % 64 == 0) lane.block->give_way(lane);
 }
 

@@ -5,6 +5,7 @@
 
 #include "backends/gpu/call/kernel.h"
 #include "tests/simt/executor/fiber.h"
+#include "tests/simt/executor/sanitizers.h"
 
 // One GPU thread while it is executed on the host, and what it may do. Whatever a GPU would not
 // forgive ends the launch with an error in words (launch.h): these functions do not return then.
@@ -28,7 +29,10 @@ struct Lane {
   int tid = 0;
   char* shared = nullptr;
   State state = State::kDone;
-  Fiber fiber;
+  // The thread sanitizer gets two to take in turns: a fiber that has met others at a barrier knows
+  // all that its block wrote, and would know it in the next block, too.
+  static constexpr int kFibers = kThreadSanitizer ? 2 : 1;
+  Fiber fibers[kFibers];
   Place last{};                  // the latest barrier or collective
   uint32_t atomics = 0;          // since then
   std::vector<Copy> copies;      // under way, oldest first

@@ -17,10 +17,10 @@ std::string refusal(const Launch& launch) {
   };
   if (launch.threads != kernel.threads())
     return differs("block", launch.threads, std::to_string(kernel.threads()) + " threads");
-  if (launch.threads % kernel.warp() || launch.threads > Stacks::kMost)
+  if (launch.threads % kernel.warp() || launch.threads > Block::kMostThreads)
     return differs("block", launch.threads,
                    "whole warps of " + std::to_string(kernel.warp()) + ", at most " +
-                       std::to_string(Stacks::kMost) + " threads");
+                       std::to_string(Block::kMostThreads) + " threads");
   if (launch.shared_bytes > SharedMemory::kMost)
     return differs("shared memory", launch.shared_bytes,
                    "at most " + std::to_string(SharedMemory::kMost) + " bytes");

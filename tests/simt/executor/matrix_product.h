@@ -28,6 +28,7 @@ uint32_t pack(float lo, float hi) {
 }
 
 inline int again(int v) { return v; }
+inline void end_part() {}
 inline float exp2(float x) { return std::exp2(x); }
 
 // c += a b, products and sums in f32; how hardware rounds in between is not specified.

@@ -34,7 +34,9 @@ SharedMemory::~SharedMemory() {
 }
 
 char* SharedMemory::end() const { return region_ + kGuard + kMost; }
-char* SharedMemory::cells() const { return end() + kGuard; }
+char* SharedMemory::cells() const {
+  return end() + kGuard + blocks_ % (kCellBytes / kBlockCellBytes) * kBlockCellBytes;
+}
 
 void SharedMemory::begin(uint32_t bytes) {
   const Unwatched own;
@@ -46,7 +48,7 @@ void SharedMemory::begin(uint32_t bytes) {
     mmap(end() - kMost, kMost, PROT_NONE, kFlags | MAP_FIXED, -1, 0);
     if (open_bytes) mmap(open, open_bytes, kAccess, kFlags | MAP_FIXED, -1, 0);
   }
-  if (kThreadSanitizer) mmap(cells(), kCellBytes, kAccess, kFlags | MAP_FIXED, -1, 0);
+  ++blocks_;
   open_ = open;
   data_ = end() - round_up(bytes, kAlignment);
   bytes_ = bytes;

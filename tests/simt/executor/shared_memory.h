@@ -29,8 +29,9 @@ class SharedMemory {
   // The offset of the first byte that was written outside the launch's bytes, or 0.
   int64_t overwritten() const;
 
-  // Cells for release and acquire (sanitizers.h) that know of no earlier block.
-  static constexpr uint32_t kCellBytes = 4096;
+  // Cells for release and acquire (sanitizers.h), others for each of 64 blocks in a row: what one
+  // block's threads have told each other, the next one's do not know.
+  static constexpr uint32_t kBlockCellBytes = 1024, kCellBytes = 64 * kBlockCellBytes;
   char* cells() const;
 
  private:
@@ -40,6 +41,7 @@ class SharedMemory {
   char* open_ = nullptr;  // where the pages begin that may be touched
   char* data_ = nullptr;
   uint32_t bytes_ = 0;
+  uint32_t blocks_ = 0;  // begun so far
 };
 
 }  // namespace attend::simt

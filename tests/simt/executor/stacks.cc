@@ -28,18 +28,18 @@ Stacks::~Stacks() {
   munmap(all_, kAll);
 }
 
-char* Stacks::of(int thread) const { return all_ + static_cast<size_t>(thread) * kStep + kGuard; }
+char* Stacks::of(int stack) const { return all_ + static_cast<size_t>(stack) * kStep + kGuard; }
 char* Stacks::emergency() const { return of(kMost) + kBytes; }
 
-void Stacks::renew(int thread) {
+void Stacks::renew(int stack) {
   const Unwatched own;
-  unpoison(of(thread), kBytes);
-  mmap(of(thread), kBytes, kAccess, kFlags | MAP_FIXED, -1, 0);
+  unpoison(of(stack), kBytes);
+  mmap(of(stack), kBytes, kAccess, kFlags | MAP_FIXED, -1, 0);
 }
 
-bool Stacks::below(int thread, const void* address) const {
+bool Stacks::below(int stack, const void* address) const {
   const auto* at = static_cast<const char*>(address);
-  return at >= of(thread) - kGuard && at < of(thread);
+  return at >= of(stack) - kGuard && at < of(stack);
 }
 
 }  // namespace attend::simt

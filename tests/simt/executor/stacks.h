@@ -1,7 +1,7 @@
 #pragma once
 #include <cstddef>
 
-// The stacks of a block's threads, each with a page below it that nobody may touch, and one for
+// Stacks by number, each with a page below it that nobody may touch, and one for
 // telling that a thread has used up its own.
 namespace attend::simt {
 
@@ -12,17 +12,17 @@ class Stacks {
 #else
   static constexpr size_t kBytes = 128 << 10;
 #endif
-  static constexpr int kMost = 1024;  // threads of a block
+  static constexpr int kMost = 2048;
 
   Stacks();
   ~Stacks();
   Stacks(const Stacks&) = delete;
   Stacks& operator=(const Stacks&) = delete;
 
-  char* of(int thread) const;  // the lowest byte
-  char* emergency() const;     // the highest
-  void renew(int thread);      // what was there before is gone
-  bool below(int thread, const void* address) const;
+  char* of(int stack) const;  // the lowest byte
+  char* emergency() const;    // the highest
+  void renew(int stack);      // what was there before is gone
+  bool below(int stack, const void* address) const;
 
  private:
   char* all_ = nullptr;

@@ -110,10 +110,11 @@ class Lanes {
 
 template <class Args, class Op>
 void warp_collective(const gpu::Thread& x, Args& mine, Op op, Place at = Place::current()) {
-  const Unwatched lanes_of_others;
   Lane& lane = x.simt_lane();
-  void* const* slots = bring(lane, &mine, at);
-  if (slots) op(Lanes<Args>(slots));
+  if (void* const* const slots = bring(lane, &mine, at)) {
+    const Unwatched arguments_of_others;
+    op(Lanes<Args>(slots));
+  }
   meet(lane, at);
 }
 
