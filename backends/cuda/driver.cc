@@ -169,6 +169,7 @@ Code describe(int device, DeviceInfo* info) {
     if (const Code code = cu.attribute(value, which, id)) return code;
   info->name = name;
   info->arch = arch_of(major, minor);
+  info->compute_capability = major * 10 + minor;
   info->shared_bytes = static_cast<uint32_t>(shared);
   return 0;
 }

@@ -3,7 +3,6 @@
 
 namespace attend::gpu {
 const DeviceType kPluginDevice = DeviceType::kCuda;
-void add_vendor(Rows&) {}
 }  // namespace attend::gpu
 
 extern "C" ATTEND_API const attend::BackendTable* attend_backend_v1() {

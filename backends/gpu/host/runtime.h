@@ -11,8 +11,9 @@ namespace attend::gpu {
 
 // What a device is, as rows ask for it.
 struct DeviceInfo {
-  std::string name;  // "NVIDIA H200", "AMD Instinct MI300X", "... (host execution)"
-  std::string arch;  // of the image that runs there: "sm_90a", "gfx942"
+  std::string name;                // "NVIDIA H200", "AMD Instinct MI300X", "... (host execution)"
+  std::string arch;                // of the image that runs there: "sm_90a", "gfx942"
+  int32_t compute_capability = 0;  // of NVIDIA's: 90 = 9.0
   int32_t multiprocessors = 1;
   int32_t warp = 32;          // threads that run in step
   uint32_t shared_bytes = 0;  // that a block may have

@@ -1,0 +1,224 @@
+// sdpa/cuda/cudnn: the frameworks' attention by cuDNN's own kernels.
+//
+//   takes     what is in the table below and nothing else; a refusal names what stands in the way,
+//             and flash's tiles serve the call. cuDNN may refuse further: its words are passed on.
+//   keys      that no row sees are cut off before cuDNN is told of them, so that NaN in their values
+//             never meets a weight of 0
+//   plans     one a shape, kept (cudnn_plan.h); the workspace comes from the context
+//   bits      one query row is refused: cuDNN cuts its keys by how many requests there are, and bits
+//             must not depend on that
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "backends/cuda/cudnn_plan.h"
+#include "backends/gpu/host/driver.h"
+#include "backends/gpu/host/failure.h"
+#include "backends/gpu/host/rows.h"
+#include "backends/gpu/host/runtime.h"
+
+namespace attend::gpu {
+namespace {
+
+using cuda::CudnnKey;
+
+// The shapes whose graphs the tests build and tools/gpu_check runs against the oracle.
+struct Validated {
+  int32_t compute_capability;  // this one and those of its generation
+  int64_t largest_dim;
+};
+constexpr Validated kValidated[] = {{80, 128}, {90, 256}, {100, 128}};
+constexpr int64_t kDimStep = 8;     // of head_dim and v_dim
+constexpr int64_t kStepBytes = 16;  // of addresses and strides: cuDNN loads 16 bytes at once
+
+std::string because(const char* what, int64_t is, const std::string& expected) {
+  return std::string(what) + " is " + std::to_string(is) + ", expected " + expected;
+}
+
+const Validated* validated(int32_t compute_capability) {
+  for (const Validated& v : kValidated)
+    if (v.compute_capability / 10 == compute_capability / 10) return &v;
+  return nullptr;
+}
+
+// The first word that the call has and cuDNN's row has not; empty if there is none.
+std::string foreign_word(const AttentionArgs& a, const AttentionParams& p) {
+  const MaskSpec& m = p.mask;
+  const std::pair<const char*, bool> words[] = {
+      {"softcap", p.softcap > 0},
+      {"bias", static_cast<bool>(p.bias)},
+      {"alibi_slopes", static_cast<bool>(p.alibi_slopes)},
+      {"sinks", static_cast<bool>(p.sinks)},
+      {"keep", static_cast<bool>(m.keep)},
+      {"block_size", m.block_size > 0},
+      {"window_right", m.window_right > 0 || (m.window_right == 0 && !m.causal)},
+      {"window_left without causal", m.window_left >= 0 && !m.causal},
+      {"q_start", static_cast<bool>(m.q_start)},
+      {"prefix_lens", static_cast<bool>(m.prefix_lens)},
+      {"hole_starts", static_cast<bool>(m.hole_starts)},
+      {"q_segment_ids", static_cast<bool>(m.q_segment_ids)},
+      {"cu_seqlens_q", static_cast<bool>(a.seq.cu_seqlens_q)},
+      {"seqused_q", static_cast<bool>(a.seq.seqused_q)},
+      {"seqused_k", static_cast<bool>(a.seq.seqused_k)}};
+  for (const auto& [word, given] : words)
+    if (given) return word;
+  return "";
+}
+
+// Why cuDNN's wide loads do not fit a tensor [batch, rows, heads, dim]; empty if they do.
+std::string layout_fault(const char* arg, const TensorView& t) {
+  if (t.dim(3) > 1 && t.step(3) != 1)
+    return because((std::string(arg) + " stride 3").c_str(), t.step(3), "1");
+  if (reinterpret_cast<uintptr_t>(t.data) % kStepBytes != 0)
+    return std::string(arg) + " address is not a multiple of " + std::to_string(kStepBytes);
+  const int64_t step = kStepBytes / size_bytes(t.dtype);
+  for (int i = 0; i < 3; ++i)
+    if (t.dim(i) > 1 && (t.step(i) <= 0 || t.step(i) % step != 0))
+      return because((std::string(arg) + " stride " + std::to_string(i)).c_str(), t.step(i),
+                     "a positive multiple of " + std::to_string(step));
+  return "";
+}
+
+// A dimension of one element has whatever stride: one that cuDNN takes.
+CudnnKey::Strides strides(const TensorView& t) {
+  CudnnKey::Strides s;
+  s.row = t.dim(1) > 1 ? t.step(1) : t.dim(3);
+  s.head = t.dim(2) > 1 ? t.step(2) : t.dim(3);
+  s.batch = t.dim(0) > 1 ? t.step(0) : s.row * t.dim(1);
+  return s;
+}
+
+// Keys that some row sees: a run, as the words that this row takes hide keys at the ends alone.
+struct Keys {
+  int64_t begin = 0, end = 0;
+  bool every_row_sees_some = true;
+
+  Keys(const AttentionArgs& a, const AttentionParams& p) {
+    const int64_t rows = a.q.dim(1), keys = a.k.dim(1);
+    end = keys;
+    if (!p.mask.causal) return;
+    const bool top_left = p.mask.diagonal == Diagonal::kTopLeft;
+    const int64_t d = top_left ? 0 : keys - rows;
+    end = std::clamp<int64_t>(rows + d, 0, keys);
+    every_row_sees_some = d >= 0;
+    if (p.mask.window_left < 0) return;
+    begin = std::clamp<int64_t>(d - p.mask.window_left, 0, end);
+    every_row_sees_some &= rows - 1 + d - p.mask.window_left < keys;
+  }
+};
+
+// What stands in the way of the call, as far as the call alone tells.
+std::string fault(const AttentionArgs& a, const AttentionParams& p) {
+  if (const std::string word = foreign_word(a, p); !word.empty())
+    return word + " is given; cuDNN's row has causal, window_left and softmax_scale alone";
+  if (a.q.dtype == DType::kF32) return "q dtype is f32, expected f16 or bf16";
+  if (a.out.dtype != a.q.dtype) return "out dtype is f32, expected that of q";
+  for (const auto& [what, dim] : {std::pair{"head_dim", a.q.dim(3)}, {"v_dim", a.v.dim(3)}})
+    if (dim % kDimStep != 0) return because(what, dim, "a multiple of " + std::to_string(kDimStep));
+  for (const auto& [arg, t] : {std::pair{"q", &a.q}, {"k", &a.k}, {"v", &a.v}, {"out", &a.out}}) {
+    if (t->num_elements() == 0) return std::string(arg) + " is empty";
+    if (const std::string why = layout_fault(arg, *t); !why.empty()) return why;
+  }
+  if (a.q.dim(1) == 1) return "q has one row; cuDNN cuts its keys by how many requests there are";
+  if (!(*p.softmax_scale > 0) || !std::isfinite(*p.softmax_scale))
+    return "softmax_scale is not above 0";
+  const Keys keys(a, p);
+  if (!keys.every_row_sees_some || keys.begin >= keys.end) return "a row sees no key";
+  return "";
+}
+
+CudnnKey key_of(const AttentionArgs& a, const AttentionParams& p, const Keys& keys,
+                const Device& device, int32_t compute_capability) {
+  CudnnKey key;
+  key.device = device.index;
+  key.compute_capability = compute_capability;
+  key.dtype = a.q.dtype;
+  key.causal = p.mask.causal;
+  key.bottom_right = key.causal && p.mask.diagonal != Diagonal::kTopLeft;
+  key.window_left = p.mask.window_left;
+  key.scale = *p.softmax_scale;
+  key.batch = a.q.dim(0);
+  key.heads = a.q.dim(2);
+  key.kv_heads = a.k.dim(2);
+  key.rows = a.q.dim(1);
+  key.keys = keys.end - keys.begin;
+  key.head_dim = a.q.dim(3);
+  key.v_dim = a.v.dim(3);
+  key.q = strides(a.q);
+  key.k = strides(a.k);
+  key.v = strides(a.v);
+  key.out = strides(a.out);
+  key.lse = static_cast<bool>(a.lse);
+  if (key.lse) key.lse_at = {a.lse.step(0), a.lse.step(1), a.lse.step(2)};
+  return key;
+}
+
+std::shared_ptr<const cuda::CudnnPlan> plan_of(const AttentionArgs& a, const AttentionParams& p,
+                                               const Device& device) {
+  const driver::Current current(device.index);
+  if (current.code() != 0) return nullptr;
+  const driver::Uncaptured uncaptured;  // plans load kernels
+  return cuda::cudnn_plan(
+      key_of(a, p, Keys(a, p), device, device_info(device)->compute_capability));
+}
+
+Status available(const Device& device) {
+  if (const Status s = device_available(device); !s) return s;
+  if (driver::is_stand_in())
+    return {ErrorCode::kUnsupported, "cuDNN runs on NVIDIA devices, not in host execution", 0};
+  if (const std::string& why = cuda::cudnn_missing(); !why.empty())
+    return refused(ErrorCode::kUnsupported, why);
+  const int32_t capability = device_info(device)->compute_capability;
+  if (validated(capability) == nullptr)
+    return {ErrorCode::kUnsupported,
+            "compute capability is {} tenths, expected one of 8.0, 9.0 and 10.0's generation",
+            capability};
+  return {};
+}
+
+Status supports(const AttentionArgs& a, const AttentionParams& p, const Device& device) {
+  if (const std::string why = fault(a, p); !why.empty())
+    return refused(ErrorCode::kUnsupported, why);
+  if (const Status s = available(device); !s) return s;
+  const int64_t most = validated(device_info(device)->compute_capability)->largest_dim;
+  if (const int64_t dim = std::max(a.q.dim(3), a.v.dim(3)); dim > most)
+    return refused(ErrorCode::kUnsupported,
+                   because("head_dim", dim,
+                           "at most " + std::to_string(most) + " on " + device_info(device)->name));
+  const auto plan = plan_of(a, p, device);
+  if (plan == nullptr) return {ErrorCode::kDeviceError, "the device cannot be made current", 0};
+  return plan->fault().empty() ? Status{} : refused(ErrorCode::kUnsupported, plan->fault());
+}
+
+uint64_t workspace_bytes(const AttentionArgs& a, const AttentionParams& p, int32_t) {
+  const auto plan = plan_of(a, p, a.q.device);
+  return plan == nullptr ? 0 : plan->workspace_bytes();
+}
+
+Status run(const AttentionArgs& a, const AttentionParams& p, const ExecContext& context) {
+  const auto plan = plan_of(a, p, context.device);
+  if (plan == nullptr) return {ErrorCode::kDeviceError, "the device cannot be made current", 0};
+  const Scratch scratch(context, plan->workspace_bytes());
+  if (!scratch)
+    return {ErrorCode::kOutOfMemory, "{} bytes for cuDNN are not to be had",
+            static_cast<int64_t>(plan->workspace_bytes())};
+  const int64_t size = size_bytes(a.q.dtype), begin = Keys(a, p).begin;
+  const auto from = [&](const TensorView& t) {
+    return static_cast<const std::byte*>(t.data) + begin * t.step(1) * size;
+  };
+  const driver::Current current(context.device.index);
+  const std::string why = plan->run({a.q.data, from(a.k), from(a.v), a.out.data, a.lse.data},
+                                    scratch.data(), context.stream);
+  return why.empty() ? Status{} : refused(ErrorCode::kDeviceError, why);
+}
+
+}  // namespace
+
+void add_vendor(Rows& rows) {
+  constexpr int32_t kPriority = 100;  // above the tiles, whatever matrix instructions they use
+  rows.attention.push_back({OpId::kSdpa, kPluginDevice, row_name(OpId::kSdpa, "cudnn"),
+                            "f16 bf16; dense; causal, window_left; lse; cuDNN 9", kPriority,
+                            available, supports, workspace_bytes, run});
+}
+
+}  // namespace attend::gpu

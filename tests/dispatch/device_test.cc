@@ -1,0 +1,226 @@
+// What every plugin does with a device, whoever executes it: memory, copies, doors, errors of
+// contents, several threads at once. The numbers of the operators are tests/kernels' business.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "attend/attend.h"
+#include "tests/dispatch/call.h"
+#include "tests/support/devices.h"
+
+namespace attend {
+namespace {
+
+using testing::MeanCall;
+using testing::Thrown;
+using testing::thrown;
+
+std::vector<Device> devices() {
+  std::vector<Device> there;
+  for (DeviceType type : testing::test_devices())
+    if (type != DeviceType::kNative) there.push_back({type, 0});
+  return there;
+}
+
+class OnDevice : public ::testing::TestWithParam<Device> {
+ protected:
+  Device device = GetParam();
+};
+// A run on native alone (ATTEND_TEST_DEVICES) has nothing to do here.
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(OnDevice);
+INSTANTIATE_TEST_SUITE_P(Plugins, OnDevice, ::testing::ValuesIn(devices()),
+                         [](const auto& p) { return name(p.param.type); });
+
+Tensor filled(std::vector<float>& values) {
+  const auto n = static_cast<int64_t>(values.size());
+  return Tensor::adopt(contiguous(values.data(), DType::kF32, {n}), nullptr, nullptr);
+}
+std::vector<float> numbers(int64_t count) {
+  std::vector<float> values(static_cast<size_t>(count));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) * 0.5f - 3.0f;
+  return values;
+}
+std::vector<float> read(const Tensor& t) {
+  const Tensor here = t.to(Device{});
+  const auto* data = here.data<float>();
+  return {data, data + here.view().num_elements()};
+}
+
+// Two parts of one weight: out is their mean, exactly.
+struct MeanOfTwo {
+  static constexpr int64_t kRows = 5, kHeads = 3, kDim = 40;
+  std::vector<float> a = numbers(kRows * kHeads * kDim), b = a;
+  Tensor out_a, out_b, lse, out;
+  MergeArgs args;
+  explicit MeanOfTwo(Device device, float times = 3.0f) {
+    std::vector<float> ones(kRows * kHeads, 0.25f), nothing(a.size(), -77.0f);
+    for (float& x : b) x = x * times + 1.0f;
+    const auto there = [&](std::vector<float>& from) { return filled(from).to(device); };
+    out_a = there(a), out_b = there(b), lse = there(ones), out = there(nothing);
+    const auto rows = [&](const Tensor& t) {
+      return contiguous(t.view().data, DType::kF32, {kRows, kHeads, kDim}, device);
+    };
+    args.out_a = rows(out_a), args.out_b = rows(out_b), args.out = rows(out);
+    args.lse_a = args.lse_b = contiguous(lse.view().data, DType::kF32, {kHeads, kRows}, device);
+  }
+  void expect_means() const {
+    const std::vector<float> got = read(out);
+    for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], (a[i] + b[i]) / 2) << i;
+  }
+};
+
+TEST_P(OnDevice, IsCalledWhatExecutesIt) {
+  const char* simt = std::getenv("ATTEND_SIMT");
+  const bool on_host = simt != nullptr && std::string(simt) == "1";
+  const std::string called = Registry::global().backend(device.type).device_name(device.index);
+  EXPECT_EQ(called.ends_with("(host execution)"), on_host) << called;
+  EXPECT_GT(called.size(), std::strlen(" (host execution)"));
+}
+
+TEST_P(OnDevice, CopiesThereAndBack) {
+  for (int64_t count : {1, 3, 1000, 70000}) {
+    std::vector<float> values = numbers(count);
+    const Tensor there = filled(values).to(device);
+    EXPECT_EQ(there.view().device, device);
+    EXPECT_EQ(read(there), values);
+    EXPECT_EQ(read(there.to(device)), values);
+  }
+  const Tensor none = Tensor::empty(DType::kF32, {0, 7}, device);
+  EXPECT_EQ(none.to(Device{}).view().dim(1), 7);
+}
+
+TEST_P(OnDevice, CopiesStridedTensors) {
+  std::vector<float> values = numbers(6);
+  const Tensor there = filled(values).to(device);
+  const TensorView rows = contiguous(there.view().data, DType::kF32, {2, 3}, device);
+  const Tensor columns = Tensor::adopt(transposed(rows, 0, 1), nullptr, nullptr);
+  const std::vector<float> want = {values[0], values[3], values[1],
+                                   values[4], values[2], values[5]};
+  EXPECT_EQ(read(columns), want);
+  EXPECT_EQ(read(columns.to(device)), want);
+}
+
+TEST_P(OnDevice, CopiesToTheOtherDevices) {
+  std::vector<float> values = numbers(100);
+  const Tensor there = filled(values).to(device);
+  for (const Device other : devices()) {
+    const Tensor further = there.to(other);
+    EXPECT_EQ(further.view().device, other);
+    EXPECT_EQ(read(further), values);
+  }
+}
+
+TEST_P(OnDevice, PinnedMemoryIsNative) {
+  Tensor pinned = Tensor::empty_pinned(DType::kF32, {2, 50}, device);
+  EXPECT_EQ(pinned.view().device, Device{});
+  const std::vector<float> values = numbers(100);
+  std::memcpy(pinned.view().data, values.data(), 400);
+  const Tensor there = pinned.to(device);
+  EXPECT_EQ(read(there), values);
+  std::memset(pinned.view().data, 0, 400);
+  const BackendTable& backend = Registry::global().backend(device.type);
+  ASSERT_TRUE(backend.copy(pinned.view().data, {}, there.view().data, device, 400, nullptr));
+  ASSERT_TRUE(backend.synchronize(device, nullptr));
+  EXPECT_EQ(std::memcmp(pinned.view().data, values.data(), 400), 0);
+  EXPECT_EQ(Tensor::empty_pinned(DType::kF32, {0}, device).view().num_elements(), 0);
+}
+
+TEST_P(OnDevice, MemoryThatItDoesNotHaveIsAnError) {
+  const int64_t too_much = int64_t{1} << 50;
+  const Thrown e = thrown([&] { Tensor::empty(DType::kI8, {too_much}, device); });
+  EXPECT_EQ(e.code, ErrorCode::kOutOfMemory) << e.what;
+  EXPECT_TRUE(e.says(std::to_string(too_much) + " bytes") && e.says(to_string(device))) << e.what;
+  const Device next{device.type, 99};
+  const Thrown none = thrown([&] { Tensor::empty(DType::kI8, {1}, next); });
+  EXPECT_EQ(none.code, ErrorCode::kBackendUnavailable);
+  EXPECT_TRUE(none.says("device is " + to_string(next))) << none.what;
+}
+
+TEST_P(OnDevice, DoorsRunThere) {
+  const std::string kernel = std::string("merge/") + name(device.type) + "/portable";
+  for (const bool named : {false, true}) {
+    const MeanOfTwo call(device);
+    const MergePartials merge;
+    const RunResult result = !named                             ? merge.forward(call.args, {})
+                             : device.type == DeviceType::kCuda ? merge.forward_cuda(call.args, {})
+                                                                : merge.forward_rocm(call.args, {});
+    EXPECT_EQ(result.kernel, kernel);
+    call.expect_means();
+    const Thrown e = thrown([&] { merge.forward_native(call.args, {}); });
+    EXPECT_EQ(e.code, ErrorCode::kInvalidArgument);
+    EXPECT_TRUE(e.says(std::string("forward_native: out_a is on ") + name(device.type) +
+                       ", expected native"))
+        << e.what;
+  }
+}
+
+TEST_P(OnDevice, TensorsOfTwoDevicesAreRefused) {
+  MeanOfTwo call(device);
+  float here[MeanOfTwo::kRows * MeanOfTwo::kHeads];
+  call.args.lse_b = contiguous(here, DType::kF32, {MeanOfTwo::kHeads, MeanOfTwo::kRows});
+  const Thrown e = thrown([&] { MergePartials().forward(call.args, {}); });
+  EXPECT_EQ(e.code, ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(
+      e.says("merge: lse_b is on native:0, expected " + to_string(device) + " (device of out_a)"))
+      << e.what;
+  EXPECT_EQ(read(call.out)[0], -77.0f);
+}
+
+// Addresses tell what overlaps; nothing of the tensors is read for it.
+TEST_P(OnDevice, OverlapsAreRefused) {
+  MeanOfTwo call(device);
+  call.args.out.data = static_cast<float*>(call.out_a.view().data) + MeanOfTwo::kDim;
+  call.args.out.shape[0] = call.args.out_a.shape[0] = call.args.out_b.shape[0] = 4;
+  for (TensorView* t : {&call.args.lse_a, &call.args.lse_b}) t->shape[1] = 4;
+  const Thrown e = thrown([&] { MergePartials().forward(call.args, {}); });
+  EXPECT_EQ(e.code, ErrorCode::kInvalidArgument);
+  EXPECT_TRUE(e.says("merge: out memory overlaps out_a")) << e.what;
+}
+
+// The first call of a kernel on a device loads it: all threads may be first.
+TEST_P(OnDevice, ThreadsCallAtOnce) {
+  std::vector<MeanOfTwo> calls;
+  for (int n = 0; n < 4; ++n) calls.emplace_back(device, static_cast<float>(n));
+  std::vector<std::string> errors(calls.size());
+  std::vector<std::thread> threads;
+  for (size_t n = 0; n < calls.size(); ++n)
+    threads.emplace_back([&, n] {
+      for (int repeat = 0; repeat < 3; ++repeat)
+        errors[n] += thrown([&] { MergePartials().forward(calls[n].args, {}); }).what;
+    });
+  for (std::thread& t : threads) t.join();
+  for (size_t n = 0; n < calls.size(); ++n) {
+    EXPECT_EQ(errors[n], "");
+    calls[n].expect_means();
+  }
+}
+
+// A bad index is met on the device: the call returns, check() tells, once.
+TEST_P(OnDevice, BadIndicesReachTheDevicesOwnWord) {
+  MeanCall host(OpId::kDecode);
+  int32_t ends[1] = {99};
+  const auto there = [&](const TensorView& t) {
+    return Tensor::adopt(t, nullptr, nullptr).to(device);
+  };
+  const Tensor q = there(host.args.q), k = there(host.args.k), v = there(host.args.v),
+               out = there(host.args.out), end = there(contiguous(ends, DType::kI32, {1}));
+  AttentionArgs args;
+  args.q = q, args.k = k, args.v = v, args.out = out, args.seq.end = end;
+  ExecContext context;
+  context.device = device;
+  context.check_indices = CheckIndices::kOn;
+  EXPECT_NO_THROW(context.check());
+  ASSERT_NO_THROW(DecodeAttention().forward(args, {}, context));
+  const Thrown e = thrown([&] { context.check(); });
+  EXPECT_EQ(e.code, ErrorCode::kOutOfRange) << e.what;
+  EXPECT_TRUE(e.says("end[0] is 99")) << e.what;
+  EXPECT_NO_THROW(context.check());
+  EXPECT_EQ(read(out)[0], -77.0f);
+}
+
+}  // namespace
+}  // namespace attend
