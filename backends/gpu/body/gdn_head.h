@@ -61,11 +61,18 @@ ATTEND_DEVICE void make_head(Thread& x, const GdnCall& c, const GdnSequence& s, 
   h.normalize = c.params.normalize_qk;
 }
 
-// An f32, f16 or bf16.
+// An f32, f16 or bf16: its bits, and what they mean. Apart, so that many loads may be under way
+// before the first is looked at.
+ATTEND_DEVICE uint32_t load_bits(const std::byte* p, DType dtype) {
+  return dtype == DType::kF32 ? load_as<uint32_t>(p) : load_as<uint16_t>(p);
+}
+ATTEND_DEVICE float value_of(uint32_t bits, DType dtype) {
+  if (dtype == DType::kF32) return std::bit_cast<float>(bits);
+  const auto half = static_cast<uint16_t>(bits);
+  return dtype == DType::kBF16 ? bf16_to_f32(half) : f16_to_f32(half);
+}
 ATTEND_DEVICE float load_activation(const std::byte* p, DType dtype) {
-  if (dtype == DType::kF32) return load_as<float>(p);
-  const auto bits = load_as<uint16_t>(p);
-  return dtype == DType::kBF16 ? bf16_to_f32(bits) : f16_to_f32(bits);
+  return value_of(load_bits(p, dtype), dtype);
 }
 ATTEND_DEVICE void store_activation(std::byte* p, DType dtype, float x) {
   if (dtype == DType::kF32) {
@@ -77,8 +84,11 @@ ATTEND_DEVICE void store_activation(std::byte* p, DType dtype, float x) {
 ATTEND_DEVICE float& state_at(const RowsView& state, int v, int k) {
   return reinterpret_cast<float*>(state.base)[v * state.row + k * state.dim];
 }
+ATTEND_DEVICE uint32_t bits_at(const RowsView& rows, int64_t i, int64_t d) {
+  return load_bits(rows.at(i, 0) + d * rows.dim * size_bytes(rows.dtype), rows.dtype);
+}
 ATTEND_DEVICE float element_at(const RowsView& rows, int64_t i, int64_t d) {
-  return load_activation(rows.at(i, 0) + d * rows.dim * size_bytes(rows.dtype), rows.dtype);
+  return value_of(bits_at(rows, i, d), rows.dtype);
 }
 
 }  // namespace attend::gpu

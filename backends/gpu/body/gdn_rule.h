@@ -77,8 +77,10 @@ struct GdnRule {
   // A sequence without tokens: final_state gets the bits of state.
   static ATTEND_DEVICE void hand_on(const Block& b) {
     if (!b.call.args.final_state) return;
-    load_state(b);  // the thread that reads an element writes it
-    store_state(b);
+    const StateElement<Block> from(b, b.shared.head.from), to(b, b.shared.head.to);
+    move_state(
+        b, [&](int v, int k) { return from.get(v, k); },
+        [&](int v, int k, float value) { to.put(v, k, value); });
   }
 };
 
