@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Says which instructions of PTX images the interpreter does not know, without running anything.
 
-    python3 -m ptx.check ../../../build/gpu      (in the folder of serve.py)
+python3 -m ptx.check ../../../build/gpu      (in the folder of serve.py)
 """
 
 from __future__ import annotations

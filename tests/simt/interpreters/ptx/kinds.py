@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[Any]
+Functions = dict[str, np.ufunc]
 Mask = Literal[True] | NDArray[np.bool_]  # which threads take part; True stands for all of them
 
 

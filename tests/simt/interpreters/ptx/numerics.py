@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ptx.kinds import Array, Type
+from ptx.kinds import Array, Functions, Type
 
-ROUNDINGS = ("rn", "rna", "rz", "rm", "rp")
+WHOLE: Functions = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}
 _TINY = {4: np.float32(2.0**-126), 8: np.float64(2.0**-1022)}
 _EXPONENT64 = np.uint64(0x7FF0000000000000)
 _CANONICAL = {"f32": 0x7FFFFFFF, "f16": 0x7FFF, "bf16": 0x7FFF}
@@ -47,7 +47,7 @@ def readable(raw: Array, kind: Type) -> Callable[[], Array]:
 def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
     """a + b and what the rounding lost, exactly."""
     total = a + b
-    back = total - a
+    back: Array = total - a
     return total, (a - (total - back)) + (b - back)
 
 
@@ -202,9 +202,8 @@ def to_fp8(x: Array, kind: str) -> Array:
 
 def integer_from(x: Array, dtype: Any, rounding: str) -> Array:
     """A float to an integer type, clamped to its range; `rounding` is rni, rzi, rmi or rpi."""
-    shape = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}[rounding]
     limit = np.iinfo(dtype)
-    whole = shape(x.astype(np.float64))
+    whole = WHOLE[rounding](x.astype(np.float64))
     safe = np.clip(np.nan_to_num(whole, nan=0.0), float(limit.min), float(limit.max))
     top = safe >= float(limit.max)
     found = np.where(top, 0, safe).astype(dtype)

@@ -173,7 +173,8 @@ class Scheduler:
 
         def together(mask: Mask) -> int | None:
             if mask is True:
-                return step(True)
+                step(True)
+                return None
             whole = (mask | dead).reshape(-1, size).all(axis=1)
             ready = mask & np.repeat(whole, size)
             return self.pass_ready(pc, mask, ready, step)

@@ -46,7 +46,7 @@ def atomic(machine: Machine, form: Form) -> Step:
     returns = form.name == "atom"
     kind = form.type()
     if kind.name.startswith(("f16", "bf16")):
-        view: object = np.dtype(RAW[kind.size])  # packed halves are handled as bits
+        view = np.dtype(RAW[kind.size])  # packed halves are handled as bits
     else:
         view = np.dtype(kind.dtype)
     form.ignore("L1::", "L2::", "level::")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ptx.kinds import TYPES, Array
+from ptx.kinds import TYPES, Array, Functions
 from ptx.machine import Machine
 from ptx.registry import Form, Step, instruction
 from ptx.steps import apply, assign
 
-_LOGIC = {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
+_LOGIC: Functions = {"and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor}
 
 
 def ones(count: Array, dtype: np.dtype) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ptx.kinds import FLOATS, INTEGERS, TYPES, Array, Mask, Type
+from ptx.kinds import FLOATS, INTEGERS, TYPES, Array, Functions, Mask, Type
 from ptx.machine import Machine
 from ptx.numerics import flush, readable
 from ptx.registry import Form, Step, instruction
@@ -41,7 +41,7 @@ _FLOAT: dict[str, Compare] = {  # those that end with u are true where an operan
     "num": lambda a, b: (a == a) & (b == b),
     "nan": lambda a, b: (a != a) | (b != b),
 }
-_COMBINE = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}
+_COMBINE: Functions = {"and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor}
 
 
 def _comparison(machine: Machine, form: Form, kind: Type) -> Callable[[], Array]:

@@ -9,6 +9,7 @@ import numpy as np
 from ptx.kinds import INTEGERS, TYPES, Array, Type
 from ptx.machine import Machine
 from ptx.numerics import (
+    WHOLE,
     bf16_to_f32,
     flush,
     integer_from,
@@ -24,7 +25,7 @@ from ptx.ops.half import fp8_pair, narrow, widen
 from ptx.registry import Form, Step, instruction
 from ptx.steps import assign
 
-_TO_INTEGER = ("rni", "rzi", "rmi", "rpi")
+_TO_INTEGER = tuple(WHOLE)
 _TO_FLOAT = ("rn", "rna", "rz", "rm", "rp")
 
 
@@ -123,7 +124,7 @@ def _floats(form: Form, source: Array, of: Type, to: Type) -> Callable[[], Array
     whole = form.take(*_TO_INTEGER)
     rounding = form.take(*_TO_FLOAT) or "rn"
     clamp, relu, ftz = form.has("sat"), form.has("relu"), form.has("ftz")
-    shape = {"": None, "rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}[whole]
+    shape = WHOLE.get(whole)
 
     def compute() -> Array:
         value = bf16_to_f32(source) if of.name == "bf16" else source

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ptx.kinds import FLOATS, TYPES, Array, Type
+from ptx.kinds import FLOATS, TYPES, Array, Functions, Type
 from ptx.machine import Machine
 from ptx.numerics import (
     flush,
@@ -25,7 +25,7 @@ from ptx.numerics import (
 from ptx.registry import Form, Step, instruction
 from ptx.steps import apply, assign
 
-_BASIC = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
+_BASIC: Functions = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
 
 
 def _finish(form: Form, kind: Type, compute: Callable[[], Array]) -> Callable[[], Array]:
@@ -47,7 +47,7 @@ def _finish(form: Form, kind: Type, compute: Callable[[], Array]) -> Callable[[]
 
 def _inputs(machine: Machine, form: Form, kind: Type, count: int) -> list[Callable[[], Array]]:
     """Reads operands 1 to `count`; .ftz, which stays in the form, flushes them."""
-    found = []
+    found: list[Callable[[], Array]] = []
     for operand in form.operands[1 : 1 + count]:
         value = machine.value(operand, kind)
         if "ftz" in form.left:
@@ -192,7 +192,7 @@ def test_property(machine: Machine, form: Form) -> Step:
     kind = form.type()
     test = form.need("finite", "infinite", "number", "notanumber", "normal", "subnormal")
     a = machine.value(form.operands[1], kind)
-    tiny = np.finfo(kind.dtype).tiny
+    tiny = np.finfo(a.dtype).tiny
     tests: dict[str, Callable[[], Array]] = {
         "finite": lambda: np.isfinite(a),
         "infinite": lambda: np.isinf(a),

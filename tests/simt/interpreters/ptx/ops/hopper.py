@@ -76,7 +76,8 @@ def mbarrier(scheduler: Scheduler, pc: int, form: Form) -> FlowStep:
     if action == "arrive" and not operands[0].startswith("["):
         state = machine.target(operands.pop(0), TYPES["b64"])
     address = machine.address(operands[0])
-    count = machine.value(operands[1], TYPES["u32"]) if len(operands) > 1 else None
+    counted = len(operands) > 1
+    count = machine.value(operands[1] if counted else "1", TYPES["u32"])
 
     def act(lane: int, at: int) -> None:
         if action == "init":
@@ -92,7 +93,7 @@ def mbarrier(scheduler: Scheduler, pc: int, form: Form) -> FlowStep:
         if expect:
             phase.bytes += int(count[lane])
         if action == "arrive":
-            phase.pending -= int(count[lane]) if count is not None and not expect else 1
+            phase.pending -= 1 if expect else int(count[lane])
             if phase.pending < 0:
                 raise SimtError(
                     f"{machine.name_thread(lane)}: more arrivals than the mbarrier counts"
@@ -192,8 +193,8 @@ def bulk(machine: Machine, form: Form) -> Step:
             raise SimtError(
                 f"{machine.name_thread(lane)}: the tensor map is not a kernel parameter"
             )
-        base, inner, outer, pitch, box_inner, box_outer, width, bits = _MAP.unpack_from(
-            machine.params.data, start
+        base, inner, outer, pitch, box_inner, box_outer, width, bits = _MAP.unpack(
+            machine.params.data[start : start + _MAP.size].tobytes()
         )
         to = int(destination.of(one)[0]) & IN_WINDOW
         if bits and to % 1024:

@@ -11,7 +11,6 @@ from ptx.machine import Machine
 from ptx.registry import Form, Step, instruction
 from ptx.steps import apply, assign
 
-_WIDE = {2: {"u": np.uint32, "i": np.int32}, 4: {"u": np.uint64, "i": np.int64}}
 _LOW32 = np.uint64(0xFFFFFFFF)
 _32 = np.uint64(32)
 
@@ -28,7 +27,7 @@ def high(a: Array, b: Array) -> Array:
     """The upper half of the product, in the type of the operands."""
     size, kind = a.dtype.itemsize, a.dtype.kind
     if size < 8:
-        wide = _WIDE[size][kind]
+        wide = np.dtype(f"{kind}{2 * size}")
         return (a.astype(wide) * b.astype(wide) >> np.asarray(8 * size, wide)).astype(a.dtype)
     found = high_unsigned64(a.view(np.uint64), b.view(np.uint64))
     if kind == "i":

@@ -105,12 +105,13 @@ def multiply(machine: Machine, form: Form) -> Step:
     b_row, b_column = b_places(b_element.per_register, k)
     c_row, c_column = c_places()
     c_dtype = {"f32": np.float32, "f16": np.float16, "s32": np.int32}[c_type]
-    wide = np.int64 if whole else np.float32
+    wide = np.dtype(np.int64 if whole else np.float32)
 
     def step(mask: Mask) -> None:
         warps = machine.lanes // WARP
-        a, b = np.zeros((warps, 16, k), wide), np.zeros((warps, k, 8), wide)
-        d = np.zeros((warps, 16, 8), wide)
+        a: Array = np.zeros((warps, 16, k), wide)
+        b: Array = np.zeros((warps, k, 8), wide)
+        d: Array = np.zeros((warps, 16, 8), wide)
         a[:, a_row, a_column] = a_element.read(a_words())
         b[:, b_row, b_column] = b_element.read(b_words())
         d[:, c_row, c_column] = c_words().view(c_dtype)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from ptx.kinds import TYPES, Array, Mask
+from ptx.kinds import TYPES, Array, Functions, Mask
 from ptx.machine import WARP, Machine
 from ptx.ops.bits import bit_length
 from ptx.registry import Form, Step, instruction
 
 _POWERS = np.arange(WARP, dtype=np.uint32)
+_REDUCTIONS: Functions = {
+    "add": np.add, "min": np.minimum, "max": np.maximum,
+    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
+}  # fmt: skip
 _ABSENT = np.uint32(0xFFFFFFFF)  # what is read from a thread that does not take part: a NaN
 
 
@@ -112,16 +116,13 @@ def elect(machine: Machine, form: Form) -> Step:
 @instruction("redux", group="warp", members=True)
 def reduce(machine: Machine, form: Form) -> Step:
     form.need("sync")
-    name = form.need("add", "min", "max", "and", "or", "xor")
+    name = form.need(*_REDUCTIONS)
     kind = form.type()
     if kind.name not in ("u32", "s32", "b32"):
         raise form.unknown()
     target, a = machine.target(form.operands[0], kind), machine.value(form.operands[1], kind)
     members = machine.value(form.operands[2], TYPES["u32"])
-    function = {
-        "add": np.add, "min": np.minimum, "max": np.maximum,
-        "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor,
-    }[name]  # fmt: skip
+    function = _REDUCTIONS[name]
 
     def step(mask: Mask) -> None:
         here = machine.full(mask)
