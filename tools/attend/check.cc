@@ -12,6 +12,7 @@
 #include "tools/attend/check_rows.h"
 #include "tools/attend/command.h"
 #include "tools/attend/convert.h"
+#include "tools/attend/devices.h"
 #include "tools/attend/distance.h"
 #include "tools/attend/elapsed.h"
 #include "tools/attend/progress.h"
@@ -87,8 +88,12 @@ void Checker::check(Input& input, OpId id, Progress& progress) {
     poison_outputs(input.call);
     poison_outputs(there);
     if (device_.type != DeviceType::kNative) there = on_device(input.call, device_);
+    ExecContext context;
+    context.device = device_;
+    context.check_indices = CheckIndices::kOn;
     const auto run = [&] {
-      r.kernel = op.run_kernel(answer.kernel, there.args, there.params).kernel;
+      r.kernel = op.run_kernel(answer.kernel, there.args, there.params, context).kernel;
+      if (device_.type != DeviceType::kNative) context.check();  // waits for it, too
     };
     run();
     bring_back(there, input.call);
@@ -102,13 +107,28 @@ void Checker::check(Input& input, OpId id, Progress& progress) {
 
 namespace {
 
+// One call on the rows of one device.
+bool check_call(const CheckFlags& flags, Device device, const Shared& shared, Json* json) {
+  Checker checker(flags, device, shared);
+  std::vector<std::string> inputs = {flags.call.prefix.value_or("")};
+  if (!flags.call.input.empty() && !flags.call.prefix) {
+    inputs = prefixes(TensorFile(flags.call.input));
+    if (inputs.empty()) inputs = {""};
+  }
+  for (const std::string& prefix : inputs) checker.add_input(prefix);
+  checker.run();
+  if (json != nullptr)
+    json->push_back(checker.as_json());
+  else
+    checker.print_text();
+  return checker.ok();
+}
+
 void check(const CheckFlags& flags, Shared& shared) {
+  const std::vector<Device> devices = devices_from(flags.device);
   if (!flags.has_call()) {
-    if (const Device device = device_from(flags.device); device.type != DeviceType::kNative)
-      throw Error(ErrorCode::kUnsupported,
-                  "--device is " + to_string(device) +
-                      ", expected native without a call; give FILE or --q, --k, --v");
     RowCheck options;
+    options.devices = devices;
     options.tier = flags.tier == "full" ? testing::Tier::kFull : testing::Tier::kSmoke;
     options.kernel = flags.kernel;
     options.only = flags.only;
@@ -117,19 +137,12 @@ void check(const CheckFlags& flags, Shared& shared) {
   if (!flags.only.empty())
     throw Error(ErrorCode::kInvalidArgument,
                 "--case is given, expected it without a call, whose cases it chooses from");
-  Checker checker(flags, shared);
-  std::vector<std::string> inputs = {flags.call.prefix.value_or("")};
-  if (!flags.call.input.empty() && !flags.call.prefix) {
-    inputs = prefixes(TensorFile(flags.call.input));
-    if (inputs.empty()) inputs = {""};
-  }
-  for (const std::string& prefix : inputs) checker.add_input(prefix);
-  checker.run();
-  if (shared.json)
-    checker.print_as_json();
-  else
-    checker.print_text();
-  shared.exit_status = checker.ok() ? 0 : 1;
+  Json json = Json::array();
+  bool ok = true;
+  for (const Device device : devices)
+    ok = check_call(flags, device, shared, shared.json ? &json : nullptr) && ok;
+  if (shared.json) print_json(devices.size() == 1 ? json[0] : json);
+  shared.exit_status = ok ? 0 : 1;
 }
 
 }  // namespace
@@ -152,7 +165,10 @@ void add_check(CLI::App& app, Shared& shared) {
   command->add_option("--expected", flags.expected, "what out should be")->type_name("FILE[:NAME]");
   command->add_option("--max-rows", flags.max_rows, "compare an even sample of rows; 0 = all")
       ->check(CLI::NonNegativeNumber);
-  add_device_flag(*command, flags.device);
+  add_device_flag(*command, flags.device)
+      ->description(
+          "native, cuda or rocm, with an index: cuda:1; all: every device that is here; "
+          "default: ATTEND_DEVICE, or native");
   add_shared_flags(*command, shared, true);
   add_call_flags(*command, flags.call, FlagSet::kEvery);
   command->callback([&shared] { check(flags, shared); });

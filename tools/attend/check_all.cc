@@ -4,6 +4,7 @@
 #include "attend/kernel.h"
 #include "tools/attend/check_rows.h"
 #include "tools/attend/command.h"
+#include "tools/attend/devices.h"
 #include "tools/attend/progress.h"
 #include "tools/attend/text.h"
 
@@ -24,9 +25,13 @@ void check_all(const std::vector<std::string>& words, RowCheck options, Shared& 
   if (shared.json) {
     Json json = {{"tier", tier}, {"ok", shared.exit_status == 0}, {"rows", Json::array()}};
     for (const RowTally& row : rows) {
-      Json item = {{"kernel", row.kernel},     {"ran", row.ran},
-                   {"failed", row.failed},     {"refused", row.refused},
-                   {"worst_share", row.worst}, {"worst_case", row.worst_case},
+      Json item = {{"kernel", row.kernel},
+                   {"device", device_text(row.device)},
+                   {"ran", row.ran},
+                   {"failed", row.failed},
+                   {"refused", row.refused},
+                   {"worst_share", row.worst},
+                   {"worst_case", row.worst_case},
                    {"failures", row.failures}};
       if (!row.unavailable.empty()) item["unavailable"] = row.unavailable;
       json["rows"].push_back(item);
@@ -38,16 +43,20 @@ void check_all(const std::vector<std::string>& words, RowCheck options, Shared& 
       "the "
       "largest share\nof what the rule allows; refused: cases that another row of the operator "
       "takes.\n");
+  for (const Device device : options.devices)
+    if (device.type != DeviceType::kNative) std::printf("%s\n", device_text(device).c_str());
+  if (options.devices.size() > 1 || options.devices[0].type != DeviceType::kNative) std::puts("");
   Table table({"kernel", ">cases", ">failed", ">refused", ">worst", "on"});
   for (const RowTally& row : rows) {
     if (!row.unavailable.empty()) {
-      table.row({row.kernel, "not here: " + one_line(row.unavailable)});
+      table.row(
+          {kernel_text(row.kernel, row.device.type), "not here: " + one_line(row.unavailable)});
       continue;
     }
     const bool none = row.ran == 0;
-    table.row({row.kernel, std::to_string(row.ran), std::to_string(row.failed),
-               std::to_string(row.refused), none ? "-" : number(100 * row.worst) + " %",
-               none ? "" : row.worst_case});
+    table.row({kernel_text(row.kernel, row.device.type), std::to_string(row.ran),
+               std::to_string(row.failed), std::to_string(row.refused),
+               none ? "-" : number(100 * row.worst) + " %", none ? "" : row.worst_case});
   }
   std::fputs(table.text().c_str(), stdout);
   std::puts("");

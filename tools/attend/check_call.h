@@ -49,8 +49,8 @@ struct Result {
 
 class Checker {
  public:
-  Checker(const CheckFlags& flags, const Shared& shared)
-      : flags_(flags), shared_(shared), device_(device_from(flags.device)) {
+  Checker(const CheckFlags& flags, Device device, const Shared& shared)
+      : flags_(flags), shared_(shared), device_(device) {
     if (device_.type != DeviceType::kNative) Registry::global().backend(device_.type);
   }
 
@@ -92,7 +92,7 @@ class Checker {
                                              [](const Result& r) { return r.refused.empty(); }));
   }
   void print_text() const;
-  void print_as_json() const;
+  Json as_json() const;
 
  private:
   struct Input {

@@ -142,8 +142,7 @@ void check_gdn(std::vector<RowTally>& tallies, const RowCheck& options) {
     const testing::GdnAllowed allowed = testing::gdn_allowed(c.dtype);
     each_available(tallies, [&](RowTally& tally) {
       t.reset();
-      if (!ran(tally, the_case,
-               [&] { GatedDeltaNet().run_kernel(tally.kernel, t.args, t.params); }))
+      if (!ran(tally, the_case, [&] { run_tallied(tally, GatedDeltaNet(), t.args, t.params); }))
         return;
       double share = testing::relative_rms(t.args.out, gold.out) / allowed.out;
       const auto take = [&](double other) {
@@ -166,7 +165,8 @@ void check_merge(std::vector<RowTally>& tallies, const RowCheck& options) {
     options.step(c.name());
     each_available(tallies, [&](RowTally& tally) {
       const MergeTensors t(c);
-      if (!ran(tally, c.name(), [&] { MergePartials().run_kernel(tally.kernel, t.args, {}); }))
+      if (!ran(tally, c.name(),
+               [&] { run_tallied(tally, MergePartials(), t.args, MergeParams{}); }))
         return;
       const double share = t.share();
       std::string fault;
@@ -190,7 +190,8 @@ void check_append(std::vector<RowTally>& tallies, const RowCheck& options) {
         options.step(the_case);
         each_available(tallies, [&](RowTally& tally) {
           const AppendTensors t(rows, cache, strides);
-          if (!ran(tally, the_case, [&] { AppendKv().run_kernel(tally.kernel, t.args, {}); }))
+          if (!ran(tally, the_case,
+                   [&] { run_tallied(tally, AppendKv(), t.args, AttentionParams{}); }))
             return;
           std::string fault = testing::wrong_slot(t.args);
           if (fault.empty() && !(t.k.gaps_untouched() && t.v.gaps_untouched()))

@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "tools/attend/check_call.h"
+#include "tools/attend/devices.h"
 #include "tools/attend/text.h"
 
 namespace attend::cli {
@@ -23,6 +24,7 @@ std::string label(const std::string& prefix) {  // "layer0." as "layer0"
 
 void Checker::print_text() const {
   const bool expected = !references_.empty();
+  if (device_.type != DeviceType::kNative) std::printf("%s\n", device_text(device_).c_str());
   if (!calls_.empty()) {
     std::printf("%s\n", flags_.call.input.empty() ? "tensors of files" : flags_.call.input.c_str());
     for (const std::string& line : describe(calls_[0].call)) std::printf("  %s\n", line.c_str());
@@ -61,7 +63,8 @@ void Checker::print_text() const {
       table.row({"  " + r.kernel, "refused: " + one_line(r.refused)});
       continue;
     }
-    std::vector<std::string> cells = {(r.first ? "> " : "  ") + r.kernel};
+    std::vector<std::string> cells = {(r.first ? "> " : "  ") +
+                                      kernel_text(r.kernel, device_.type)};
     for (size_t i = 0; i < 2; ++i) {
       const bool has = i < r.accuracies.size();
       cells.push_back(has ? number(r.accuracies[i].max_error, 2) : "");
@@ -100,9 +103,9 @@ void Checker::print_text() const {
   if (ran() == 0) std::puts("No kernel took the call.");
 }
 
-void Checker::print_as_json() const {
+Json Checker::as_json() const {
   Json json = {{"input", flags_.call.input},
-               {"device", to_string(device_)},
+               {"device", device_text(device_)},
                {"notes", notes_},
                {"ok", ok()}};
   json["references"] = Json::array();
@@ -133,7 +136,7 @@ void Checker::print_as_json() const {
     }
     json["results"].push_back(item);
   }
-  print_json(json);
+  return json;
 }
 
 }  // namespace attend::cli

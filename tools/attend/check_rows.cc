@@ -16,15 +16,19 @@ namespace {
 
 constexpr size_t kToldFailures = 3;
 
-template <class Kernels>
-std::vector<RowTally> tallies_of(const Kernels& kernels, const RowCheck& options) {
+// kernels_on(device): the rows there.
+template <class KernelsOn>
+std::vector<RowTally> tallies_of(const KernelsOn& kernels_on, const RowCheck& options) {
   std::vector<RowTally> list;
-  for (const auto& row : kernels) {
-    if (!options.kernel.empty() && options.kernel != row.name) continue;
-    RowTally tally;
-    tally.kernel = row.name;
-    if (const Status s = row.available(Device{}); !s) tally.unavailable = to_string(s);
-    list.push_back(std::move(tally));
+  for (const Device device : options.devices) {
+    for (const auto& row : kernels_on(device.type)) {
+      if (!options.kernel.empty() && options.kernel != row.name) continue;
+      RowTally tally;
+      tally.kernel = row.name;
+      tally.device = device;
+      if (const Status s = row.available(device); !s) tally.unavailable = to_string(s);
+      list.push_back(std::move(tally));
+    }
   }
   return list;
 }
@@ -57,7 +61,7 @@ void check_case(OpId op, const testing::AttentionCase& c, Prepared& p, RowTally&
   params.mask.diagonal = c.diagonal;  // as the caller wrote it
   p.tensors.reset_outputs();
   try {
-    attention_op(op).run_kernel(tally.kernel, p.tensors.args, params);
+    run_tallied(tally, attention_op(op), p.tensors.args, params);
   } catch (const Error& e) {
     if (e.code() == ErrorCode::kUnsupported) {
       ++tally.refused;
@@ -110,13 +114,14 @@ std::vector<RowTally> check_rows(const std::vector<OpId>& ops, const RowCheck& o
   for (OpId op : ops) {
     std::vector<RowTally>& tallies = rows[op];
     if (op == OpId::kGdn) {
-      tallies = tallies_of(registry.gdn_kernels(DeviceType::kNative), options);
+      tallies = tallies_of([&](DeviceType d) { return registry.gdn_kernels(d); }, options);
       check_gdn(tallies, options);
     } else if (op == OpId::kMerge) {
-      tallies = tallies_of(registry.merge_kernels(DeviceType::kNative), options);
+      tallies = tallies_of([&](DeviceType d) { return registry.merge_kernels(d); }, options);
       check_merge(tallies, options);
     } else {
-      tallies = tallies_of(registry.attention_kernels(op, DeviceType::kNative), options);
+      tallies =
+          tallies_of([&](DeviceType d) { return registry.attention_kernels(op, d); }, options);
       if (op == OpId::kAppend)
         check_append(tallies, options);
       else

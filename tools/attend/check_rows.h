@@ -3,8 +3,9 @@
 #include <string>
 #include <vector>
 
-#include "attend/kernel.h"
+#include "attend/operator.h"
 #include "tests/support/cases.h"
+#include "tests/support/run_row.h"
 
 // Every row of an operator against the oracles of the tests, on the cases that they share.
 namespace attend::cli {
@@ -12,6 +13,7 @@ namespace attend::cli {
 // What one row did.
 struct RowTally {
   std::string kernel;
+  Device device;
   std::string unavailable;  // why the row cannot run on this machine
   int64_t ran = 0, failed = 0, refused = 0;
   double worst = 0;                   // largest share of what the rule allows
@@ -24,6 +26,7 @@ struct RowTally {
 
 struct RowCheck {
   testing::Tier tier = testing::Tier::kSmoke;
+  std::vector<Device> devices = {Device{}};      // whose rows
   std::string kernel, only;                      // this row alone; cases whose name holds this
   std::function<void(const std::string&)> step;  // before each case
 
@@ -31,6 +34,15 @@ struct RowCheck {
     return only.empty() || the_case.find(only) != std::string::npos;
   }
 };
+
+// Runs a row of an operator by its name, on the device of the tally.
+template <class Args, class Params>
+RunResult run_tallied(const RowTally& tally, const Operator<Args, Params>& op, const Args& args,
+                      const Params& params) {
+  return testing::on_device(tally.device.type, args, params, {}, [&](const auto&... call) {
+    return op.run_kernel(tally.kernel, call...);
+  });
+}
 
 // The rows of each operator in the order in which they are asked.
 std::vector<RowTally> check_rows(const std::vector<OpId>& ops, const RowCheck& options);

@@ -26,7 +26,7 @@ void add_bench(CLI::App& app, Shared& shared);
 // --json, --progress and, where something is computed, --threads.
 void add_shared_flags(CLI::App& command, Shared& shared, bool computes);
 // --device; without it ATTEND_DEVICE, or native.
-void add_device_flag(CLI::App& command, std::optional<std::string>& word);
+CLI::Option* add_device_flag(CLI::App& command, std::optional<std::string>& word);
 Device device_from(const std::optional<std::string>& word);
 
 using Json = nlohmann::ordered_json;

@@ -10,6 +10,7 @@
 #include "attend/parallel.h"
 #include "attend/registry.h"
 #include "tools/attend/command.h"
+#include "tools/attend/devices.h"
 #include "tools/attend/text.h"
 
 namespace attend::cli {
@@ -24,6 +25,7 @@ struct Row {
   int32_t priority;
   Status available;
   bool built_in;
+  bool own;  // built in, or of a plugin that comes with the library
 };
 
 std::string cpu_model() {
@@ -37,20 +39,26 @@ std::string environment(const char* value) { return value != nullptr ? printable
 
 std::vector<Row> all_rows() {
   const Registry& registry = Registry::global();
-  std::set<std::string_view> of_plugins;
+  std::set<std::string_view> of_plugins, of_others;
   for (const Backend& backend : registry.backends()) {
     const BackendTable* t = backend.table;
     if (t == nullptr) continue;
-    for (uint32_t i = 0; i < t->num_attention_kernels; ++i)
-      of_plugins.insert(t->attention_kernels[i].name);
-    for (uint32_t i = 0; i < t->num_gdn_kernels; ++i) of_plugins.insert(t->gdn_kernels[i].name);
-    for (uint32_t i = 0; i < t->num_merge_kernels; ++i) of_plugins.insert(t->merge_kernels[i].name);
+    const bool own = backend.path.ends_with("/libattend_" + backend.name + ".so");
+    const auto list = [&](const auto* rows_of_plugin, uint32_t count) {
+      for (uint32_t i = 0; i < count; ++i) {
+        of_plugins.insert(rows_of_plugin[i].name);
+        if (!own) of_others.insert(rows_of_plugin[i].name);
+      }
+    };
+    list(t->attention_kernels, t->num_attention_kernels);
+    list(t->gdn_kernels, t->num_gdn_kernels);
+    list(t->merge_kernels, t->num_merge_kernels);
   }
   std::vector<Row> rows;
   const auto add = [&](const auto& list) {
     for (const auto& k : list)
       rows.push_back({k.op, k.device, k.name, k.summary, k.priority, k.available({k.device, 0}),
-                      of_plugins.count(k.name) == 0});
+                      of_plugins.count(k.name) == 0, of_others.count(k.name) == 0});
   };
   for (int op = 0; op < static_cast<int>(OpId::kCount); ++op) {
     for (DeviceType device : kDevices) {
@@ -71,7 +79,8 @@ std::string spaced(std::string list) {  // "a,b" as "a, b"
   return list;
 }
 
-// The same on every machine: built-in rows, no word about whether they run here.
+// The same on every machine: rows of the library and of its own plugins, no word about whether they
+// run here.
 void print_markdown(std::vector<Row> rows) {
   // By name: some priorities follow the machine.
   std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
@@ -84,7 +93,7 @@ void print_markdown(std::vector<Row> rows) {
     for (DeviceType device : kDevices) {
       std::vector<std::string> cell;
       for (const Row& row : rows)
-        if (row.op == id && row.device == device && row.built_in)
+        if (row.op == id && row.device == device && row.own)
           cell.push_back(row.name.substr(row.name.rfind('/') + 1));
       line += (cell.empty() ? " -" : " " + join(cell)) + " |";
     }
@@ -92,7 +101,7 @@ void print_markdown(std::vector<Row> rows) {
   }
   std::puts("\n| kernel | serves |\n|---|---|");
   for (const Row& row : rows)
-    if (row.built_in) std::printf("| `%s` | %s |\n", row.name.c_str(), row.summary.c_str());
+    if (row.own) std::printf("| `%s` | %s |\n", row.name.c_str(), row.summary.c_str());
 }
 
 void print_as_json(const std::vector<Row>& rows) {
@@ -168,7 +177,8 @@ void print_text(const std::vector<Row>& rows) {
     for (const Row& row : rows) {
       if (!is_of(row)) continue;
       kernels.row(
-          {"  " + row.name, std::to_string(row.priority), row.available ? "yes" : "no",
+          {"  " + kernel_text(row.name, row.device), std::to_string(row.priority),
+           row.available ? "yes" : "no",
            row.available ? row.summary : row.summary + "; not here: " + to_string(row.available)});
     }
   }

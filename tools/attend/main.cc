@@ -23,8 +23,8 @@ void add_shared_flags(CLI::App& command, Shared& shared, bool computes) {
       ->check(CLI::Range(1, 4096));
 }
 
-void add_device_flag(CLI::App& command, std::optional<std::string>& word) {
-  command.add_option(
+CLI::Option* add_device_flag(CLI::App& command, std::optional<std::string>& word) {
+  return command.add_option(
       "--device", word,
       "native, cuda or rocm, with an index: cuda:1; default: ATTEND_DEVICE, or native");
 }

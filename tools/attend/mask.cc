@@ -123,7 +123,7 @@ class Visibility {
   Sequence s_;
   BroadcastView keep_, blocks_;
   int64_t block_q_ = 0, block_k_ = 0;
-  TensorView q_ids_, kv_ids_;
+  IndexVector q_ids_, kv_ids_;
 };
 
 MaskGrid grid_of(const Visibility& sees, int64_t tile_q, int64_t tile_k) {

@@ -10,6 +10,7 @@
 #include "tools/attend/call.h"
 #include "tools/attend/command.h"
 #include "tools/attend/convert.h"
+#include "tools/attend/devices.h"
 #include "tools/attend/elapsed.h"
 #include "tools/attend/formats/output_file.h"
 #include "tools/attend/picture/attention_map.h"
@@ -165,7 +166,7 @@ void print(const Shared& shared, const NamedTensors& tensors, const std::string&
            const RunResult& result, const Timing& timing, Device device,
            const std::vector<std::string>& written) {
   if (shared.json) {
-    Json json = {{"kernel", result.kernel}, {"note", result.note}, {"device", to_string(device)}};
+    Json json = {{"kernel", result.kernel}, {"note", result.note}, {"device", device_text(device)}};
     json["inputs"] = inputs;
     json["notes"] = notes;
     json["seconds"] = {{"median", timing.median}, {"best", timing.best}, {"runs", timing.runs}};
@@ -185,7 +186,9 @@ void print(const Shared& shared, const NamedTensors& tensors, const std::string&
   if (!title.empty()) std::printf("%s\n", printable(title).c_str());
   for (const std::string& line : inputs) std::printf("  %s\n", line.c_str());
   for (const std::string& note : notes) std::printf("  (%s)\n", note.c_str());
-  std::printf("\nkernel  %s%s%s\n", result.kernel, *result.note ? ": " : "", result.note);
+  std::printf("\nkernel  %s%s%s\n", kernel_text(result.kernel, device.type).c_str(),
+              *result.note ? ": " : "", result.note);
+  if (device.type != DeviceType::kNative) std::printf("device  %s\n", device_text(device).c_str());
   if (timing.runs > 0)
     std::printf("time    %s (median of %d, best %s)\n", duration(timing.median).c_str(),
                 timing.runs, duration(timing.best).c_str());
@@ -215,9 +218,15 @@ void run_op(const Op& op, const RunFlags& flags, const Shared& shared) {
   if (device.type != DeviceType::kNative)
     Registry::global().backend(device.type);  // the plugin, or what to do
   C there = on_device(call, device);
+  ExecContext context;
+  context.device = device;
+  context.check_indices = CheckIndices::kOn;
   const auto call_once = [&] {
-    return flags.kernel.empty() ? op.forward_on(device.type, there.args, there.params)
-                                : op.run_kernel(flags.kernel, there.args, there.params);
+    const RunResult did = flags.kernel.empty()
+                              ? op.forward_on(device.type, there.args, there.params, context)
+                              : op.run_kernel(flags.kernel, there.args, there.params, context);
+    if (device.type != DeviceType::kNative) context.check();  // waits for it, too
+    return did;
   };
   op.explain(there.args, there.params,
              device);  // the operator's checks, before any file is touched
