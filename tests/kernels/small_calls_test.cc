@@ -1,0 +1,232 @@
+// One small call for every kernel of the GPU plugins, by the oracle: what the interpreters of
+// tests/simt run as the code that compilers wrote (ATTEND_SIMT_ENGINE), and what other hardware and
+// other orders of threads run as source. On native they are a few more calls.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "attend/error.h"
+#include "tests/gdn/tensors.h"
+#include "tests/kernels/rows.h"
+#include "tests/merge/partials.h"
+#include "tests/support/judge.h"
+#include "tests/support/stored.h"
+#include "tests/support/tensors.h"
+
+namespace attend::testing {
+namespace {
+
+// What an interpreter runs in the full tier alone, by the time that it takes.
+enum class When : uint8_t { kAlways, kFull };
+
+struct SmallCall {
+  const char* name;
+  const char* instances;  // of backends/gpu/instances that it launches, which no other call does
+  OpId op;
+  const char* row;  // "portable", or "" for the others
+  When when;
+  void (*set)(AttentionCase&) = nullptr;
+};
+void PrintTo(const SmallCall& c, std::ostream* stream) { *stream << c.name; }
+
+using C = AttentionCase;
+void half(C& c) { c.dtype = DType::kF16; }
+void bfloat(C& c) { c.dtype = DType::kBF16; }
+// Sequences of many stacked rows have another kernel than those of few.
+void many_rows(C& c) { c.seqlen_q = 33, c.seqlen_k = 35; }
+void dims(C& c, int64_t dim) { c.head_dim = dim; }
+
+// clang-format off
+const SmallCall kCalls[] = {
+    {"vanilla", "vanilla", OpId::kVanilla, "portable", When::kAlways, [](C& c) { c.weights = true; }},
+    {"tiles", "tiles", OpId::kFlash, "portable", When::kAlways, [](C& c) { c.window_left = 5, c.alibi = PerHead::k1D; }},
+    {"splash", "plan", OpId::kSplash, "portable", When::kAlways, [](C& c) { c.family = Family::kSplash, c.block_mask = Spread::kRowsKeys, c.block_mask_q = 2, c.block_mask_k = 4; }},
+    {"paged", "check_attention append", OpId::kPaged, "portable", When::kAlways, [](C& c) { c.family = Family::kPaged, c.page_size = 4, c.own_rows = OwnRows::kStored; }},
+    {"split_keys", "fold", OpId::kFlash, "portable", When::kFull, [](C& c) { c.seqlen_q = 1, c.seqlen_k = 1030, c.head_dim = 4, c.heads = c.kv_heads = 1, c.batch = 1; }},
+    {"narrow_bf16_64", "matrix_narrow_bf16_64", OpId::kFlash, "", When::kAlways, [](C& c) { bfloat(c); }},
+    {"narrow_f16_64", "matrix_narrow_f16_64", OpId::kFlash, "", When::kAlways, [](C& c) { half(c), dims(c, 64); }},
+    {"narrow_bf16_128", "matrix_narrow_bf16_128", OpId::kFlash, "", When::kFull, [](C& c) { bfloat(c), dims(c, 96); }},
+    {"narrow_f16_128", "matrix_narrow_f16_128", OpId::kFlash, "", When::kFull, [](C& c) { half(c), dims(c, 128); }},
+    {"narrow_bf16_256", "matrix_narrow_bf16_256", OpId::kFlash, "", When::kFull, [](C& c) { bfloat(c), dims(c, 256); }},
+    {"narrow_f16_256", "matrix_narrow_f16_256", OpId::kFlash, "", When::kFull, [](C& c) { half(c), dims(c, 136); }},
+    {"wide_bf16_64", "matrix_wide_bf16_64", OpId::kFlash, "", When::kAlways, [](C& c) { bfloat(c), dims(c, 64), many_rows(c); }},
+    {"wide_f16_64", "matrix_wide_f16_64", OpId::kFlash, "", When::kAlways, [](C& c) { half(c), many_rows(c); }},
+    {"wide_bf16_128", "matrix_wide_bf16_128", OpId::kFlash, "", When::kFull, [](C& c) { bfloat(c), dims(c, 128), many_rows(c); }},
+    {"wide_f16_128", "matrix_wide_f16_128", OpId::kFlash, "", When::kFull, [](C& c) { half(c), dims(c, 72), many_rows(c); }},
+    {"wide_bf16_256", "matrix_wide_bf16_256", OpId::kFlash, "", When::kFull, [](C& c) { bfloat(c), dims(c, 192), many_rows(c); }},
+    {"wide_f16_256", "matrix_wide_f16_256", OpId::kFlash, "", When::kFull, [](C& c) { half(c), dims(c, 256), many_rows(c); }},
+    {"decode", "", OpId::kDecode, "", When::kFull, [](C& c) { c.family = Family::kDecode, c.seqlen_q = 1, c.end = true, bfloat(c); }},
+    {"merge", "merge", OpId::kMerge, "portable", When::kAlways},
+    {"append", "append", OpId::kAppend, "portable", When::kAlways},
+    {"gdn", "gdn_rule_128", OpId::kGdn, "portable", When::kAlways},
+    {"gdn_layer", "gdn_conv gdn_norm gdn_past check_gdn", OpId::kGdn, "portable", When::kAlways},
+    {"gdn_wide", "gdn_rule_256", OpId::kGdn, "portable", When::kFull}};
+// clang-format on
+
+bool interpreted() {
+  const char* engine = std::getenv("ATTEND_SIMT_ENGINE");
+  return engine != nullptr && *engine != '\0' && std::string(engine) != "source";
+}
+
+std::string last_part(const char* row) {
+  const std::string text = row;
+  return text.substr(text.rfind('/') + 1);
+}
+
+class SmallCalls : public ::testing::TestWithParam<SmallCall> {
+ protected:
+  // The rows of the call on the devices under test.
+  template <class Rows>
+  auto rows_among(const Rows& all) const {
+    Rows some;
+    for (const auto& row : all) {
+      const bool portable = last_part(row.get().name) == "portable";
+      const bool native = row.get().device == DeviceType::kNative;
+      if (native || portable == (std::string(GetParam().row) == "portable")) some.push_back(row);
+    }
+    return some;
+  }
+  // Runs a row; whether it took the call.
+  template <class Run>
+  bool took(const char* row, const Run& run) {
+    SCOPED_TRACE(row);
+    try {
+      run();
+      ++taken_;
+      return true;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::kUnsupported) << row << ": " << e.what();
+      return false;
+    }
+  }
+  void attention();
+  void merge();
+  void append();
+  void gdn();
+  int taken_ = 0;
+};
+
+void SmallCalls::attention() {
+  AttentionCase c;
+  c.label = "small";
+  c.batch = 2, c.seqlen_q = 3, c.seqlen_k = 13, c.heads = 2, c.kv_heads = 1, c.head_dim = 16;
+  c.causal = c.lse = true;
+  c.diagonal = Diagonal::kBottomRight;
+  GetParam().set(c);
+  CaseTensors t = make_tensors(c);
+  const Judge judge(t.args, t.params);
+  for (const AttentionKernel& row : rows_among(test_rows(GetParam().op))) {
+    t.reset_outputs();
+    if (!took(row.name, [&] { run_row(row, t.args, t.params); })) continue;
+    const auto verdicts = judge.compare(t.args);
+    EXPECT_TRUE(all_ok(verdicts)) << row.name << "\n" << to_string(verdicts);
+    EXPECT_EQ(t.damaged_guard(), "") << row.name;
+  }
+}
+
+void SmallCalls::merge() {
+  for (const MergeKernel& row : rows_among(test_merge_rows())) {
+    const auto rows = [](uint64_t seed) {
+      Placed t(DType::kF32, {1, 3, 2, 5}, Strides::kContiguous, 1, 2);
+      t.fill(seed);
+      return t;
+    };
+    const auto sums = [](uint64_t seed) {
+      Placed t(DType::kF32, {1, 2, 3}, Strides::kContiguous, 2, 1);
+      t.fill(seed, 4.0);
+      return t;
+    };
+    const Placed a = rows(1), b = rows(2), out = rows(3), la = sums(4), lb = sums(5), lse = sums(6);
+    const MergeArgs args{a.view, la.view, b.view, lb.view, out.view, lse.view};
+    if (!took(row.name, [&] { run_row(row, args); })) continue;
+    for (int64_t i = 0; i < 3; ++i)
+      for (int64_t h = 0; h < 2; ++h) {
+        const Joined j = join(load(la.view, {0, h, i}), load(lb.view, {0, h, i}));
+        EXPECT_NEAR(load(lse.view, {0, h, i}), j.lse, 2e-6) << row.name;
+        for (int64_t e = 0; e < 5; ++e)
+          EXPECT_NEAR(
+              load(out.view, {0, i, h, e}),
+              j.factor_a * load(a.view, {0, i, h, e}) + j.factor_b * load(b.view, {0, i, h, e}),
+              4e-6)
+              << row.name;
+      }
+  }
+}
+
+void SmallCalls::append() {
+  for (const AttentionKernel& row : rows_among(test_rows(OpId::kAppend))) {
+    const auto tensor = [](DType dtype, std::vector<int64_t> shape, uint64_t seed) {
+      Placed t(dtype, shape, Strides::kContiguous, 0, 1);
+      t.fill(seed);
+      return t;
+    };
+    Placed k = tensor(DType::kF8E4M3, {3, 2, 2, 8}, 1), v = tensor(DType::kF32, {3, 2, 2, 5}, 2),
+           k_new = tensor(DType::kF32, {3, 2, 8}, 3), v_new = tensor(DType::kF32, {3, 2, 5}, 4);
+    int64_t slots[] = {4, -1, 1};
+    float descale = 0.37f;
+    AttentionArgs args;
+    args.k = k.view, args.v = v.view, args.k_new = k_new.view, args.v_new = v_new.view;
+    args.k_descale = contiguous(&descale, DType::kF32, {1});
+    args.seq.slot_mapping = contiguous(slots, DType::kI64, {3});
+    if (took(row.name, [&] { run_row(row, args, {}); }))
+      EXPECT_EQ(wrong_slot(args), "") << row.name;
+  }
+}
+
+void SmallCalls::gdn() {
+  GdnCase c;
+  c.batch = 2, c.seqlen = 5, c.chunk = 4;
+  c.sizes = {1, 2, 8, 4};
+  if (GetParam().name == std::string("gdn_wide")) c.seqlen = 3, c.sizes = {1, 1, 136, 4};
+  if (GetParam().name == std::string("gdn_layer")) {
+    c.conv = GdnConv::kFourBias, c.conv_state = true, c.norm = GdnNorm::kF32Weight;
+    c.decay = GdnDecay::kGates, c.gated_beta = true;
+    c.slots = GdnSlots::kI32;
+  }
+  GdnTensors t(c);
+  const GdnGold gold = t.gold();
+  const GdnAllowed allowed = gdn_allowed(c.dtype);
+  for (const GdnKernel& row : rows_among(test_gdn_rows())) {
+    t.reset();
+    if (!took(row.name, [&] { run_row(row, t.args, t.params); })) continue;
+    EXPECT_LE(relative_rms(t.args.out, gold.out), allowed.out) << row.name;
+    EXPECT_LE(relative_rms(t.kept_state(), gold.state), allowed.state) << row.name;
+    EXPECT_EQ(t.damage(gold), "") << row.name;
+  }
+}
+
+TEST_P(SmallCalls, MatchTheOracle) {
+  const SmallCall& call = GetParam();
+  if (interpreted() && call.when == When::kFull && tier_from_environment() != Tier::kFull)
+    GTEST_SKIP() << "interpreters run " << call.name << " in the full tier";
+  switch (call.op) {
+    case OpId::kMerge: merge(); break;
+    case OpId::kAppend: append(); break;
+    case OpId::kGdn: gdn(); break;
+    default: attention(); break;
+  }
+  EXPECT_GT(taken_, 0) << "no row takes it";
+}
+
+INSTANTIATE_TEST_SUITE_P(Rows, SmallCalls, ::testing::ValuesIn(kCalls),
+                         [](const auto& p) { return std::string(p.param.name); });
+
+// A kernel instance without a call here would never be interpreted.
+TEST(SmallCallsList, NamesEveryInstance) {
+  std::set<std::string> named, built;
+  const auto add = [](std::set<std::string>& to, const std::string& list) {
+    for (size_t at = 0; at < list.size();) {
+      const size_t end = std::min(list.find(' ', at), list.size());
+      if (end > at) to.insert(list.substr(at, end - at));
+      at = end + 1;
+    }
+  };
+  for (const SmallCall& call : kCalls) add(named, call.instances);
+  add(built, ATTEND_GPU_INSTANCES);
+  if (built.empty()) GTEST_SKIP() << "this build has no kernels for GPUs";
+  EXPECT_EQ(named, built);
+}
+
+}  // namespace
+}  // namespace attend::testing
