@@ -17,7 +17,7 @@ def main(paths: list[str]) -> int:
         program = Program(Path(path))
         unknown = program.unknown()
         missing += len(unknown)
-        print(f"{path}: {len(program.instructions)} instructions, {len(unknown)} unknown")
+        print(f"{path}: {len(program.lines)} instructions, {len(unknown)} unknown")
         for text in sorted(set(unknown)):
             print(f"  {text}")
     return 1 if missing else 0

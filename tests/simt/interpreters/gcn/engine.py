@@ -170,8 +170,8 @@ def _run_wave(wave: Wave, place: str) -> Stop:
 
 
 def _text(wave: Wave, index: int) -> str:
-    instruction = wave.program.instructions[index]
-    return f"{instruction.text} (at {instruction.address:#x})"
+    line = wave.program.lines[index]
+    return f"{line.text} (at {line.address:#x})"
 
 
 def _deadlock(waves: list[Wave], waiting: list[Wave]) -> str:
@@ -179,5 +179,5 @@ def _deadlock(waves: list[Wave], waiting: list[Wave]) -> str:
     gone = ", ".join(str(wave.number) for wave in waves if wave not in waiting)
     return (
         f"deadlock: wave {stuck} waits at a barrier (at "
-        f"{waiting[0].program.instructions[waiting[0].pc - 1].address:#x}), wave {gone} has ended"
+        f"{waiting[0].program.lines[waiting[0].pc - 1].address:#x}), wave {gone} has ended"
     )

@@ -25,23 +25,21 @@ def fused(a: Array, b: Array, c: Array, narrow: Any = F32) -> Array:
     way between two narrow numbers: those lanes are moved to the side on which the true sum is.
     (Subnormal f32 results have their half ways elsewhere and may be rounded twice.)
     """
-    total = np.multiply(a, b, dtype=F64) + c
+    product = np.multiply(a, b, dtype=F64)
+    total = product + c
     tail, half = _TAIL[narrow]
     doubtful = (total.view(np.uint64) & tail) == half
     if doubtful.any():
-        total = _decided(total, doubtful, a, b, c)
+        lost = _lost(product, c, total)
+        side = np.nextafter(total, np.where(lost > 0, np.inf, -np.inf))
+        total = np.where(doubtful & (lost != 0) & np.isfinite(total), side, total)
     return total.astype(narrow)
 
 
-def _decided(total: Array, doubtful: Array, a: Array, b: Array, c: Array) -> Array:
-    total = total.copy()
-    a, b, c = (np.broadcast_to(x, total.shape) for x in (a, b, c))
-    for lane in np.flatnonzero(doubtful & np.isfinite(total)):
-        exact = Fraction(float(a[lane])) * Fraction(float(b[lane])) + Fraction(float(c[lane]))
-        rounded = Fraction(float(total[lane]))
-        if exact != rounded:
-            total[lane] = np.nextafter(total[lane], np.inf if exact > rounded else -np.inf)
-    return total
+def _lost(a: Array, b: Array, total: Array) -> Array:
+    """What the rounding of a + b to `total` left out, exactly (Knuth)."""
+    of_b = total - a
+    return (a - (total - of_b)) + (b - of_b)
 
 
 def fused64(a: Array, b: Array, c: Array) -> Array:

@@ -7,10 +7,11 @@ import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from memory import SimtError
 
-_LINE = re.compile(r"\s+([a-z]\w+)\s*(.*?)\s*//\s*([0-9A-F]+):((?: [0-9A-F]{8})+)")
+_LINE = re.compile(r"^\s+([a-z].*?)\s*// ([0-9A-F]+):((?: [0-9A-F]{8})+)", re.MULTILINE)
 _ENCODING = re.compile(r"_(e32|e64|dpp|sdwa)$")
 
 
@@ -56,12 +57,24 @@ def _split(text: str, separator: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def parse(line: str) -> Instruction | None:
-    """An instruction of llvm-objdump's text; None for a label or an empty line."""
-    match = _LINE.match(line)
-    if not match:
-        return None
-    mnemonic, body, address, words = match.groups()
+class Line(NamedTuple):
+    """An instruction as it stands in the text: most of an image's are never executed."""
+
+    text: str
+    address: int
+    words: tuple[int, ...]
+
+
+def lines(text: str) -> list[Line]:
+    """The instructions of llvm-objdump's text."""
+    return [
+        Line(body, int(address, 16), tuple(int(word, 16) for word in words.split()))
+        for body, address, words in _LINE.findall(text)
+    ]
+
+
+def parse(line: Line) -> Instruction:
+    mnemonic, _, body = line.text.partition(" ")
     operands = _split(body, ",")
     modifiers: dict[str, str] = {}
     if operands:
@@ -74,13 +87,13 @@ def parse(line: str) -> Instruction | None:
         name=_ENCODING.sub("", mnemonic),
         operands=tuple(operands),
         modifiers=modifiers,
-        address=int(address, 16),
-        words=tuple(int(word, 16) for word in words.split()),
-        text=re.sub(r"\s+", " ", f"{mnemonic} {body}").strip(),
+        address=line.address,
+        words=line.words,
+        text=line.text,
     )
 
 
-def disassemble(path: Path, architecture: str) -> list[Instruction]:
+def disassemble(path: Path, architecture: str) -> list[Line]:
     """Every instruction of the file, in order."""
     tools = ("llvm-objdump-19", "llvm-objdump-20", "llvm-objdump-21", "llvm-objdump")
     tool = next(filter(shutil.which, tools), None)
@@ -90,5 +103,4 @@ def disassemble(path: Path, architecture: str) -> list[Instruction]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SimtError(f"{path.name}: {tool} fails: {done.stderr.strip()}")
-    found = [parse(line) for line in done.stdout.splitlines()]
-    return [instruction for instruction in found if instruction]
+    return lines(done.stdout)

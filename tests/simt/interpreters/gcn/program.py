@@ -22,7 +22,7 @@ from . import (
     vector_float,
 )
 from .image import CodeObject
-from .listing import Instruction, disassemble
+from .listing import Instruction, disassemble, parse
 from .operands import unknown
 from .scalar_alu import Decoder
 from .wave import Step, Stop, Wave
@@ -76,8 +76,8 @@ class Program:
 
     def __init__(self, path: Path):
         self.image = CodeObject(path)
-        self.instructions = disassemble(path, self.image.architecture)
-        self._places = {x.address: i for i, x in enumerate(self.instructions)}
+        self.lines = disassemble(path, self.image.architecture)
+        self._places = {line.address: i for i, line in enumerate(self.lines)}
         # decoded twice at most: with and without flushing of subnormal numbers
         self._steps = {flush: self._undecoded(flush) for flush in (False, True)}
 
@@ -94,11 +94,11 @@ class Program:
     def unknown(self) -> list[str]:
         """The instructions that cannot be decoded, whether a launch reaches them or not."""
         found = []
-        for instruction in self.instructions:
+        for line in self.lines:
             try:
-                decode(instruction)
+                decode(parse(line))
             except SimtError:
-                found.append(instruction.text)
+                found.append(line.text)
         return found
 
     def _undecoded(self, flush: bool) -> list[Step]:
@@ -106,8 +106,8 @@ class Program:
 
         def decode_first(w: Wave) -> Stop | None:
             place = w.pc - 1
-            steps[place] = decode(replace(self.instructions[place], flush=flush))
+            steps[place] = decode(replace(parse(self.lines[place]), flush=flush))
             return steps[place](w)
 
-        steps.extend(decode_first for _ in self.instructions)
+        steps.extend(decode_first for _ in self.lines)
         return steps
