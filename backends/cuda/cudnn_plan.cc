@@ -189,6 +189,39 @@ struct Hash {
   }
 };
 
+// The plans of the process, oldest first.
+class Plans {
+ public:
+  std::shared_ptr<const CudnnPlan> find(const CudnnKey& key) {
+    const std::lock_guard lock(mutex_);
+    const auto known = plans_.find(key);
+    return known == plans_.end() ? nullptr : known->second;
+  }
+  std::shared_ptr<const CudnnPlan> make(const CudnnKey& key) {
+    const std::lock_guard one_at_a_time(making_);
+    if (auto known = find(key)) return known;
+    auto plan = std::make_shared<const Plan>(key);
+    const std::lock_guard lock(mutex_);
+    plans_.emplace(key, plan);
+    order_.push_back(key);
+    if (order_.size() > kMost) {
+      plans_.erase(order_.front());
+      order_.pop_front();
+    }
+    return plan;
+  }
+
+ private:
+  static constexpr size_t kMost = 256;  // a plan holds some hundred kilobytes
+  std::mutex making_, mutex_;
+  std::unordered_map<CudnnKey, std::shared_ptr<const CudnnPlan>, Hash> plans_;
+  std::list<CudnnKey> order_;
+};
+Plans& plans() {
+  static auto& all = *new Plans;  // cuDNN may be gone before statics are
+  return all;
+}
+
 }  // namespace
 
 const std::string& cudnn_missing() {
@@ -206,21 +239,7 @@ std::string cudnn_graph_fault(const CudnnKey& key) {
   });
 }
 
-std::shared_ptr<const CudnnPlan> cudnn_plan(const CudnnKey& key) {
-  constexpr size_t kMost = 256;  // a plan holds some hundred kilobytes
-  static std::mutex mutex;
-  static auto& plans = *new std::unordered_map<CudnnKey, std::shared_ptr<const CudnnPlan>, Hash>;
-  static auto& order = *new std::list<CudnnKey>;
-  const std::lock_guard lock(mutex);
-  if (const auto known = plans.find(key); known != plans.end()) return known->second;
-  auto plan = std::make_shared<const Plan>(key);
-  plans.emplace(key, plan);
-  order.push_back(key);
-  if (order.size() > kMost) {
-    plans.erase(order.front());
-    order.pop_front();
-  }
-  return plan;
-}
+std::shared_ptr<const CudnnPlan> cudnn_plan(const CudnnKey& key) { return plans().make(key); }
+std::shared_ptr<const CudnnPlan> cudnn_known_plan(const CudnnKey& key) { return plans().find(key); }
 
 }  // namespace attend::cuda

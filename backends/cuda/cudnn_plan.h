@@ -56,5 +56,7 @@ class CudnnPlan {
 // The plan of a shape, made on first use; the device is current. Plans are kept, the least recently
 // made given up first.
 std::shared_ptr<const CudnnPlan> cudnn_plan(const CudnnKey& key);
+// The plan if it has been made, else null; asks nothing of the device.
+std::shared_ptr<const CudnnPlan> cudnn_known_plan(const CudnnKey& key);
 
 }  // namespace attend::cuda

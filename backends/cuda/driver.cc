@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backends/gpu/host/failure.h"
 #include "backends/gpu/host/library.h"
 
 namespace attend::gpu::driver {
@@ -137,7 +138,9 @@ Status open() {
     constexpr int kNoDevice = 100;
     if (code == kNoDevice)
       return {ErrorCode::kBackendUnavailable, "the NVIDIA driver finds no device (error {})", code};
-    return {ErrorCode::kBackendUnavailable, "cuInit failed with error {}", code};
+    Status why = failed("cuInit", code);
+    why.code = ErrorCode::kBackendUnavailable;
+    return why;
   }
   return {};
 }

@@ -31,8 +31,9 @@ constexpr Validated kValidated[] = {{80, 128}, {90, 256}, {100, 128}};
 constexpr int64_t kDimStep = 8;     // of head_dim and v_dim
 constexpr int64_t kStepBytes = 16;  // of addresses and strides: cuDNN loads 16 bytes at once
 
-std::string because(const char* what, int64_t is, const std::string& expected) {
-  return std::string(what) + " is " + std::to_string(is) + ", expected " + expected;
+// A refusal; {} in the text takes the value, so that there are only so many texts to keep.
+Status no(const std::string& text, int64_t value = 0) {
+  return {ErrorCode::kUnsupported, kept_text(text), value};
 }
 
 const Validated* validated(int32_t compute_capability) {
@@ -65,18 +66,18 @@ std::string foreign_word(const AttentionArgs& a, const AttentionParams& p) {
   return "";
 }
 
-// Why cuDNN's wide loads do not fit a tensor [batch, rows, heads, dim]; empty if they do.
-std::string layout_fault(const char* arg, const TensorView& t) {
-  if (t.dim(3) > 1 && t.step(3) != 1)
-    return because((std::string(arg) + " stride 3").c_str(), t.step(3), "1");
+// Whether cuDNN's wide loads fit a tensor [batch, rows, heads, dim].
+Status layout(const std::string& arg, const TensorView& t) {
+  if (t.dim(3) > 1 && t.step(3) != 1) return no(arg + " stride 3 is {}, expected 1", t.step(3));
   if (reinterpret_cast<uintptr_t>(t.data) % kStepBytes != 0)
-    return std::string(arg) + " address is not a multiple of " + std::to_string(kStepBytes);
+    return no(arg + " address is not a multiple of {}", kStepBytes);
   const int64_t step = kStepBytes / size_bytes(t.dtype);
   for (int i = 0; i < 3; ++i)
     if (t.dim(i) > 1 && (t.step(i) <= 0 || t.step(i) % step != 0))
-      return because((std::string(arg) + " stride " + std::to_string(i)).c_str(), t.step(i),
-                     "a positive multiple of " + std::to_string(step));
-  return "";
+      return no(arg + " stride " + std::to_string(i) + " is {}, expected a positive multiple of " +
+                    std::to_string(step),
+                t.step(i));
+  return {};
 }
 
 // A dimension of one element has whatever stride: one that cuDNN takes.
@@ -107,24 +108,27 @@ struct Keys {
   }
 };
 
-// What stands in the way of the call, as far as the call alone tells.
-std::string fault(const AttentionArgs& a, const AttentionParams& p) {
+// What the call alone tells.
+Status takes(const AttentionArgs& a, const AttentionParams& p) {
   if (const std::string word = foreign_word(a, p); !word.empty())
-    return word + " is given; cuDNN's row has causal, window_left and softmax_scale alone";
-  if (a.q.dtype == DType::kF32) return "q dtype is f32, expected f16 or bf16";
-  if (a.out.dtype != a.q.dtype) return "out dtype is f32, expected that of q";
+    return no(word + " is given; cuDNN's row has causal, window_left and softmax_scale alone");
+  if (a.q.dtype == DType::kF32) return no("q dtype is f32, expected f16 or bf16");
+  if (a.out.dtype != a.q.dtype) return no("out dtype is f32, expected that of q");
   for (const auto& [what, dim] : {std::pair{"head_dim", a.q.dim(3)}, {"v_dim", a.v.dim(3)}})
-    if (dim % kDimStep != 0) return because(what, dim, "a multiple of " + std::to_string(kDimStep));
+    if (dim % kDimStep != 0)
+      return no(std::string(what) + " is {}, expected a multiple of " + std::to_string(kDimStep),
+                dim);
   for (const auto& [arg, t] : {std::pair{"q", &a.q}, {"k", &a.k}, {"v", &a.v}, {"out", &a.out}}) {
-    if (t->num_elements() == 0) return std::string(arg) + " is empty";
-    if (const std::string why = layout_fault(arg, *t); !why.empty()) return why;
+    if (t->num_elements() == 0) return no(std::string(arg) + " is empty");
+    if (const Status s = layout(arg, *t); !s) return s;
   }
-  if (a.q.dim(1) == 1) return "q has one row; cuDNN cuts its keys by how many requests there are";
+  if (a.q.dim(1) == 1)
+    return no("q has one row; cuDNN cuts its keys by how many requests there are");
   if (!(*p.softmax_scale > 0) || !std::isfinite(*p.softmax_scale))
-    return "softmax_scale is not above 0";
+    return no("softmax_scale is not above 0");
   const Keys keys(a, p);
-  if (!keys.every_row_sees_some || keys.begin >= keys.end) return "a row sees no key";
-  return "";
+  if (!keys.every_row_sees_some || keys.begin >= keys.end) return no("a row sees no key");
+  return {};
 }
 
 CudnnKey key_of(const AttentionArgs& a, const AttentionParams& p, const Keys& keys,
@@ -155,11 +159,12 @@ CudnnKey key_of(const AttentionArgs& a, const AttentionParams& p, const Keys& ke
 
 std::shared_ptr<const cuda::CudnnPlan> plan_of(const AttentionArgs& a, const AttentionParams& p,
                                                const Device& device) {
+  const CudnnKey key = key_of(a, p, Keys(a, p), device, device_info(device)->compute_capability);
+  if (auto known = cuda::cudnn_known_plan(key)) return known;
   const driver::Current current(device.index);
   if (current.code() != 0) return nullptr;
   const driver::Uncaptured uncaptured;  // plans load kernels
-  return cuda::cudnn_plan(
-      key_of(a, p, Keys(a, p), device, device_info(device)->compute_capability));
+  return cuda::cudnn_plan(key);
 }
 
 Status available(const Device& device) {
@@ -177,14 +182,13 @@ Status available(const Device& device) {
 }
 
 Status supports(const AttentionArgs& a, const AttentionParams& p, const Device& device) {
-  if (const std::string why = fault(a, p); !why.empty())
-    return refused(ErrorCode::kUnsupported, why);
+  if (const Status s = takes(a, p); !s) return s;
   if (const Status s = available(device); !s) return s;
   const int64_t most = validated(device_info(device)->compute_capability)->largest_dim;
   if (const int64_t dim = std::max(a.q.dim(3), a.v.dim(3)); dim > most)
-    return refused(ErrorCode::kUnsupported,
-                   because("head_dim", dim,
-                           "at most " + std::to_string(most) + " on " + device_info(device)->name));
+    return no("head_dim is {}, expected at most " + std::to_string(most) + " on " +
+                  device_info(device)->name,
+              dim);
   const auto plan = plan_of(a, p, device);
   if (plan == nullptr) return {ErrorCode::kDeviceError, "the device cannot be made current", 0};
   return plan->fault().empty() ? Status{} : refused(ErrorCode::kUnsupported, plan->fault());

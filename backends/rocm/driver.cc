@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backends/gpu/host/failure.h"
 #include "backends/gpu/host/library.h"
 
 namespace attend::gpu::driver {
@@ -134,7 +135,9 @@ Status open() {
     constexpr int kNoDevice = 100;
     if (code == kNoDevice)
       return {ErrorCode::kBackendUnavailable, "the ROCm runtime finds no device (error {})", code};
-    return {ErrorCode::kBackendUnavailable, "hipInit failed with error {}", code};
+    Status why = failed("hipInit", code);
+    why.code = ErrorCode::kBackendUnavailable;
+    return why;
   }
   return {};
 }

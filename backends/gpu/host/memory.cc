@@ -12,7 +12,7 @@ namespace {
 // Runs one function of the driver on a device.
 template <class F>
 Status on(const Device& device, const char* what, F&& call) {
-  if (const Status s = device_available(device); !s) return s;
+  if (device_state(device) == nullptr) return no_such_device(device);
   const driver::Current current(device.index);
   const driver::Code code = current.code() != 0 ? current.code() : call();
   return code == 0 ? Status{} : failed(what, code);

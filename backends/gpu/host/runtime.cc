@@ -1,5 +1,6 @@
 #include "backends/gpu/host/runtime.h"
 
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "backends/gpu/host/devices.h"
 #include "backends/gpu/host/driver.h"
 #include "backends/gpu/host/failure.h"
+#include "backends/gpu/host/images.h"
 
 namespace attend::gpu {
 namespace {
@@ -15,6 +17,21 @@ struct Runtime {
   Status status;
   std::vector<std::unique_ptr<DeviceState>> devices;
 };
+
+// A CUDA image that serves all architectures ends in PTX of the oldest, which newer devices compile.
+constexpr int32_t kOldestCapability = 80;
+
+Status code_for(const DeviceInfo& info) {
+  if (driver::is_stand_in()) return {};  // which knows kernels by their names
+  if (images().empty())
+    return {ErrorCode::kUnsupported, "this build carries no device code (ATTEND_GPU_IMAGES)", 0};
+  for (const Image& image : images())
+    if (std::strcmp(image.arch, "any") == 0 ? info.compute_capability >= kOldestCapability
+                                            : info.arch == image.arch)
+      return {};
+  return refused(ErrorCode::kUnsupported, info.name + " is of architecture " + info.arch +
+                                              ", for which this build carries no code");
+}
 
 Runtime open() {
   Runtime r;
@@ -35,6 +52,7 @@ Runtime open() {
       r.devices.clear();
       return r;
     }
+    device->code = code_for(device->info);
     // So that no report is mistaken for one of a device.
     if (driver::is_stand_in()) device->info.name += " (host execution)";
     r.devices.push_back(std::move(device));
@@ -49,6 +67,8 @@ Runtime& runtime() {
   return r;
 }
 
+}  // namespace
+
 Status no_such_device(const Device& device) {
   const Runtime& r = runtime();
   if (!r.status) return r.status;
@@ -56,8 +76,6 @@ Status no_such_device(const Device& device) {
                                                      ", expected one of " +
                                                      std::to_string(r.devices.size()));
 }
-
-}  // namespace
 
 DeviceState* device_state(const Device& device) {
   const auto& devices = runtime().devices;
@@ -75,7 +93,8 @@ const DeviceInfo* device_info(const Device& device) {
 }
 
 Status device_available(const Device& device) {
-  return device_state(device) == nullptr ? no_such_device(device) : Status{};
+  const DeviceState* state = device_state(device);
+  return state == nullptr ? no_such_device(device) : state->code;
 }
 
 Status launch(const Kernel& kernel, Index3 grid, uint32_t shared_bytes, const void* args,
