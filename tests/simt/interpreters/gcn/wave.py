@@ -96,8 +96,7 @@ class Wave:
         self.scc = 0
         self.mode = mode
         self.steps = 0
-        self.everyone = (1 << threads) - 1
-        self.set_exec(self.everyone)
+        self.set_exec((1 << threads) - 1)
 
     def set_exec(self, mask: int) -> None:
         self.exec = mask

@@ -32,9 +32,6 @@ KERNEL(192) parted(u32* o, int wave) {
   __builtin_amdgcn_s_barrier();
   o[TID] = 1;
 }
-KERNEL(128) half_way(u32* o, int n) {
-  if (TID < n) { o[TID] = 1; __builtin_amdgcn_s_barrier(); o[TID] = 2; }
-}
 KERNEL(64) strange(u32* o) { asm volatile("s_sendmsg sendmsg(MSG_INTERRUPT)"); o[TID] = 1; }
 KERNEL(64) trap(u32* o) { if (o[0] == 5) __builtin_trap(); o[TID] = 1; }
 """
@@ -106,9 +103,6 @@ class Errors(unittest.TestCase):
         words = r"^parted: block \(0, 0, 0\): deadlock: wave 0, 2 waits at a barrier .* 1 has ended"
         self.fails(device, words, "parted", out, np.int32(1), block=192)
         device.run("parted", out, np.int32(3), block=192)
-        words = "half_way: .* wave 1: barrier in divergent code: .*: s_barrier"
-        self.fails(device, words, "half_way", out, np.int32(77), block=128)
-        device.run("half_way", out, np.int32(128), block=128)
 
     @each_architecture
     def test_unknown_instruction(self, architecture: str) -> None:
