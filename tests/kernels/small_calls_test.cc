@@ -1,9 +1,9 @@
 // One small call for every kernel of the GPU plugins, by the oracle: what the interpreters of
 // tests/simt run as the code that compilers wrote (ATTEND_SIMT_ENGINE), and what other hardware and
-// other orders of threads run as source. On native they are a few more calls.
+// other orders of threads run as source. They take seconds on every engine, so that none is left to
+// the full tier. On native they are a few more calls.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <set>
 
 #include "attend/error.h"
@@ -17,15 +17,11 @@
 namespace attend::testing {
 namespace {
 
-// What an interpreter runs in the full tier alone, by the time that it takes.
-enum class When : uint8_t { kAlways, kFull };
-
 struct SmallCall {
   const char* name;
   const char* instances;  // of backends/gpu/instances that it launches, which no other call does
   OpId op;
   const char* row;  // "portable", or "" for the others
-  When when;
   void (*set)(AttentionCase&) = nullptr;
 };
 void PrintTo(const SmallCall& c, std::ostream* stream) { *stream << c.name; }
@@ -39,35 +35,30 @@ void dims(C& c, int64_t dim) { c.head_dim = dim; }
 
 // clang-format off
 const SmallCall kCalls[] = {
-    {"vanilla", "vanilla", OpId::kVanilla, "portable", When::kAlways, [](C& c) { c.weights = true; }},
-    {"tiles", "tiles", OpId::kFlash, "portable", When::kAlways, [](C& c) { c.window_left = 5, c.alibi = PerHead::k1D; }},
-    {"splash", "plan", OpId::kSplash, "portable", When::kAlways, [](C& c) { c.family = Family::kSplash, c.block_mask = Spread::kRowsKeys, c.block_mask_q = 2, c.block_mask_k = 4; }},
-    {"paged", "check_attention append", OpId::kPaged, "portable", When::kAlways, [](C& c) { c.family = Family::kPaged, c.page_size = 4, c.own_rows = OwnRows::kStored; }},
-    {"split_keys", "fold", OpId::kFlash, "portable", When::kFull, [](C& c) { c.seqlen_q = 1, c.seqlen_k = 1030, c.head_dim = 4, c.heads = c.kv_heads = 1, c.batch = 1; }},
-    {"narrow_bf16_64", "matrix_narrow_bf16_64", OpId::kFlash, "", When::kAlways, [](C& c) { bfloat(c); }},
-    {"narrow_f16_64", "matrix_narrow_f16_64", OpId::kFlash, "", When::kAlways, [](C& c) { half(c), dims(c, 64); }},
-    {"narrow_bf16_128", "matrix_narrow_bf16_128", OpId::kFlash, "", When::kFull, [](C& c) { bfloat(c), dims(c, 96); }},
-    {"narrow_f16_128", "matrix_narrow_f16_128", OpId::kFlash, "", When::kFull, [](C& c) { half(c), dims(c, 128); }},
-    {"narrow_bf16_256", "matrix_narrow_bf16_256", OpId::kFlash, "", When::kFull, [](C& c) { bfloat(c), dims(c, 256); }},
-    {"narrow_f16_256", "matrix_narrow_f16_256", OpId::kFlash, "", When::kFull, [](C& c) { half(c), dims(c, 136); }},
-    {"wide_bf16_64", "matrix_wide_bf16_64", OpId::kFlash, "", When::kAlways, [](C& c) { bfloat(c), dims(c, 64), many_rows(c); }},
-    {"wide_f16_64", "matrix_wide_f16_64", OpId::kFlash, "", When::kAlways, [](C& c) { half(c), many_rows(c); }},
-    {"wide_bf16_128", "matrix_wide_bf16_128", OpId::kFlash, "", When::kFull, [](C& c) { bfloat(c), dims(c, 128), many_rows(c); }},
-    {"wide_f16_128", "matrix_wide_f16_128", OpId::kFlash, "", When::kFull, [](C& c) { half(c), dims(c, 72), many_rows(c); }},
-    {"wide_bf16_256", "matrix_wide_bf16_256", OpId::kFlash, "", When::kFull, [](C& c) { bfloat(c), dims(c, 192), many_rows(c); }},
-    {"wide_f16_256", "matrix_wide_f16_256", OpId::kFlash, "", When::kFull, [](C& c) { half(c), dims(c, 256), many_rows(c); }},
-    {"decode", "", OpId::kDecode, "", When::kFull, [](C& c) { c.family = Family::kDecode, c.seqlen_q = 1, c.end = true, bfloat(c); }},
-    {"merge", "merge", OpId::kMerge, "portable", When::kAlways},
-    {"append", "append", OpId::kAppend, "portable", When::kAlways},
-    {"gdn", "gdn_rule_128", OpId::kGdn, "portable", When::kAlways},
-    {"gdn_layer", "gdn_conv gdn_norm gdn_past check_gdn", OpId::kGdn, "portable", When::kAlways},
-    {"gdn_wide", "gdn_rule_256", OpId::kGdn, "portable", When::kFull}};
+    {"vanilla", "vanilla", OpId::kVanilla, "portable", [](C& c) { c.weights = true; }},
+    {"tiles", "tiles", OpId::kFlash, "portable", [](C& c) { c.window_left = 5, c.alibi = PerHead::k1D; }},
+    {"splash", "plan", OpId::kSplash, "portable", [](C& c) { c.family = Family::kSplash, c.block_mask = Spread::kRowsKeys, c.block_mask_q = 2, c.block_mask_k = 4; }},
+    {"paged", "check_attention append", OpId::kPaged, "portable", [](C& c) { c.family = Family::kPaged, c.page_size = 4, c.own_rows = OwnRows::kStored; }},
+    {"split_keys", "fold", OpId::kFlash, "portable", [](C& c) { c.seqlen_q = 1, c.seqlen_k = 1030, c.head_dim = 4, c.heads = c.kv_heads = 1, c.batch = 1; }},
+    {"narrow_bf16_64", "matrix_narrow_bf16_64", OpId::kFlash, "", [](C& c) { bfloat(c); }},
+    {"narrow_f16_64", "matrix_narrow_f16_64", OpId::kFlash, "", [](C& c) { half(c), dims(c, 64); }},
+    {"narrow_bf16_128", "matrix_narrow_bf16_128", OpId::kFlash, "", [](C& c) { bfloat(c), dims(c, 96); }},
+    {"narrow_f16_128", "matrix_narrow_f16_128", OpId::kFlash, "", [](C& c) { half(c), dims(c, 128); }},
+    {"narrow_bf16_256", "matrix_narrow_bf16_256", OpId::kFlash, "", [](C& c) { bfloat(c), dims(c, 256); }},
+    {"narrow_f16_256", "matrix_narrow_f16_256", OpId::kFlash, "", [](C& c) { half(c), dims(c, 136); }},
+    {"wide_bf16_64", "matrix_wide_bf16_64", OpId::kFlash, "", [](C& c) { bfloat(c), dims(c, 64), many_rows(c); }},
+    {"wide_f16_64", "matrix_wide_f16_64", OpId::kFlash, "", [](C& c) { half(c), many_rows(c); }},
+    {"wide_bf16_128", "matrix_wide_bf16_128", OpId::kFlash, "", [](C& c) { bfloat(c), dims(c, 128), many_rows(c); }},
+    {"wide_f16_128", "matrix_wide_f16_128", OpId::kFlash, "", [](C& c) { half(c), dims(c, 72), many_rows(c); }},
+    {"wide_bf16_256", "matrix_wide_bf16_256", OpId::kFlash, "", [](C& c) { bfloat(c), dims(c, 192), many_rows(c); }},
+    {"wide_f16_256", "matrix_wide_f16_256", OpId::kFlash, "", [](C& c) { half(c), dims(c, 256), many_rows(c); }},
+    {"decode", "", OpId::kDecode, "", [](C& c) { c.family = Family::kDecode, c.seqlen_q = 1, c.end = true, bfloat(c); }},
+    {"merge", "merge", OpId::kMerge, "portable"},
+    {"append", "append", OpId::kAppend, "portable"},
+    {"gdn", "gdn_rule_128", OpId::kGdn, "portable"},
+    {"gdn_layer", "gdn_conv gdn_norm gdn_past check_gdn", OpId::kGdn, "portable"},
+    {"gdn_wide", "gdn_rule_256", OpId::kGdn, "portable"}};
 // clang-format on
-
-bool interpreted() {
-  const char* engine = std::getenv("ATTEND_SIMT_ENGINE");
-  return engine != nullptr && *engine != '\0' && std::string(engine) != "source";
-}
 
 std::string last_part(const char* row) {
   const std::string text = row;
@@ -198,8 +189,6 @@ void SmallCalls::gdn() {
 
 TEST_P(SmallCalls, MatchTheOracle) {
   const SmallCall& call = GetParam();
-  if (interpreted() && call.when == When::kFull && tier_from_environment() != Tier::kFull)
-    GTEST_SKIP() << "interpreters run " << call.name << " in the full tier";
   switch (call.op) {
     case OpId::kMerge: merge(); break;
     case OpId::kAppend: append(); break;

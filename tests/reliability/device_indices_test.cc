@@ -186,13 +186,17 @@ TEST(DeviceIndices, TheLowestRequestIsNamed) {
     if (device == DeviceType::kNative) continue;
     AttentionCase c = legal_call(OpId::kFlash, DType::kI64);
     c.seqused_k = true;
+    int told = 0;
     for (const AttentionKernel& row : Registry::global().attention_kernels(OpId::kFlash, device)) {
       CaseTensors t = make_tensors(c);
       for (int64_t b : {2, 1})
         store(DType::kI64, address_of(t.args.seq.seqused_k, {b}), static_cast<double>(100 + b));
       const Thrown e = thrown([&] { run_row(row, t.args, t.params); });
+      if (e.code == ErrorCode::kUnsupported) continue;
       EXPECT_TRUE(e.says("seqused_k[1] is 101")) << row.name << ": " << e.what;
+      ++told;
     }
+    EXPECT_GT(told, 0) << name(device);
   }
 }
 
