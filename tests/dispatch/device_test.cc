@@ -1,5 +1,6 @@
 // What every plugin does with a device, whoever executes it: memory, copies, doors, errors of
 // contents, several threads at once. The numbers of the operators are tests/kernels' business.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -197,6 +198,22 @@ TEST_P(OnDevice, ThreadsCallAtOnce) {
     EXPECT_EQ(errors[n], "");
     calls[n].expect_means();
   }
+}
+
+// A call on a thread of another program leaves that thread's current context as it was: here none.
+TEST_P(OnDevice, TheThreadsContextIsAsBefore) {
+  if (device.type != DeviceType::kCuda) GTEST_SKIP() << "only CUDA keeps a stack of contexts";
+  void* driver = dlopen(ATTEND_STAND_IN_CUDA, RTLD_NOW | RTLD_NOLOAD);
+  if (driver == nullptr) GTEST_SKIP() << "the driver is not the stand-in";
+  const auto current = reinterpret_cast<int (*)(void**)>(dlsym(driver, "cuCtxGetCurrent"));
+  ASSERT_NE(current, nullptr);
+  std::thread([&] {
+    const MeanOfTwo call(device);
+    MergePartials().forward(call.args, {});
+    void* context = this;
+    EXPECT_EQ(current(&context), 0);
+    EXPECT_EQ(context, nullptr);
+  }).join();
 }
 
 // A bad index is met on the device: the call returns, check() tells, once.
