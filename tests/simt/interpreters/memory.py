@@ -139,10 +139,12 @@ class Space:
 
     def _demand_written(self, addresses: Addresses, at: Addresses, size: int) -> None:
         assert self.written is not None
-        good = self.written[at[:, None] + np.arange(size)].all(axis=1)
+        good = self.written[at[:, None] + np.arange(size)]
         if not good.all():
-            position = int(np.flatnonzero(~good)[0])
-            self._fault(f"{self.name} memory read before it is written", addresses, position, size)
+            position = int(np.flatnonzero(~good.all(axis=1))[0])
+            which = ", ".join(map(str, np.flatnonzero(~good[position])))
+            reason = f"{self.name} memory read before it is written"
+            self._fault(reason, addresses, position, size, f"of which byte {which} never was")
 
     def _fault(
         self, reason: str, addresses: Addresses, position: int, size: int, more: str = ""
