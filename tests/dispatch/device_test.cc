@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -71,6 +72,21 @@ struct MeanOfTwo {
   void expect_means() const {
     const std::vector<float> got = read(out);
     for (size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], (a[i] + b[i]) / 2) << i;
+  }
+};
+
+// MeanCall with its tensors on a device.
+struct CallThere {
+  MeanCall host;
+  Tensor q, k, v, out;
+  AttentionArgs args;
+  explicit CallThere(Device device, OpId op = OpId::kFlash) : host(op) {
+    const auto there = [&](const TensorView& t) {
+      return Tensor::adopt(t, nullptr, nullptr).to(device);
+    };
+    q = there(host.args.q), k = there(host.args.k), v = there(host.args.v);
+    out = there(host.args.out);
+    args.q = q, args.k = k, args.v = v, args.out = out;
   }
 };
 
@@ -218,25 +234,82 @@ TEST_P(OnDevice, TheThreadsContextIsAsBefore) {
 
 // A bad index is met on the device: the call returns, check() tells, once.
 TEST_P(OnDevice, BadIndicesReachTheDevicesOwnWord) {
-  MeanCall host(OpId::kDecode);
+  CallThere call(device, OpId::kDecode);
   int32_t ends[1] = {99};
-  const auto there = [&](const TensorView& t) {
-    return Tensor::adopt(t, nullptr, nullptr).to(device);
-  };
-  const Tensor q = there(host.args.q), k = there(host.args.k), v = there(host.args.v),
-               out = there(host.args.out), end = there(contiguous(ends, DType::kI32, {1}));
-  AttentionArgs args;
-  args.q = q, args.k = k, args.v = v, args.out = out, args.seq.end = end;
+  const Tensor end = Tensor::adopt(contiguous(ends, DType::kI32, {1}), nullptr, nullptr).to(device);
+  call.args.seq.end = end;
   ExecContext context;
   context.device = device;
   context.check_indices = CheckIndices::kOn;
   EXPECT_NO_THROW(context.check());
-  ASSERT_NO_THROW(DecodeAttention().forward(args, {}, context));
+  ASSERT_NO_THROW(DecodeAttention().forward(call.args, {}, context));
   const Thrown e = thrown([&] { context.check(); });
   EXPECT_EQ(e.code, ErrorCode::kOutOfRange) << e.what;
   EXPECT_TRUE(e.says("end[0] is 99")) << e.what;
   EXPECT_NO_THROW(context.check());
-  EXPECT_EQ(read(out)[0], -77.0f);
+  EXPECT_EQ(read(call.out)[0], -77.0f);
+}
+
+// Words that the library resolves before a kernel is asked mean the same there.
+TEST_P(OnDevice, InitBiasIsOfTheDevice) {
+  CallThere call(device);
+  const float hidden = -std::numeric_limits<float>::infinity();
+  std::vector<float> values = {hidden, 0, hidden, hidden};  // key 1 alone is left
+  const Tensor bias = filled(values).to(device);
+  TensorView made = bias;
+  AttentionParams params;
+  params.init_bias = {[](void* user) { return *static_cast<TensorView*>(user); }, &made};
+  VanillaAttention().forward(call.args, params);
+  const std::vector<float> got = read(call.out);
+  for (int64_t h = 0; h < MeanCall::kHeads; ++h)
+    for (int64_t e = 0; e < MeanCall::kDim; ++e)
+      EXPECT_EQ(got[static_cast<size_t>(h * MeanCall::kDim + e)],
+                call.host.v[static_cast<size_t>((MeanCall::kHeads + h) * MeanCall::kDim + e)]);
+  made = filled(values).view();  // of native
+  const Thrown e = thrown([&] { VanillaAttention().forward(call.args, params); });
+  EXPECT_TRUE(
+      e.says("vanilla: bias is on native:0, expected " + to_string(device) + " (device of q)"))
+      << e.what;
+}
+
+TEST_P(OnDevice, SdpaStandsAtTheTopLeft) {
+  const CallThere call(device);
+  AttentionParams params;
+  params.mask.causal = true;
+  SdpaAttention().forward(call.args, params);
+  const std::vector<float> top_left = read(call.out);
+  FlashAttention().forward(call.args, params);
+  const std::vector<float> bottom_right = read(call.out);
+  for (size_t e = 0; e < MeanCall::kHeads * MeanCall::kDim; ++e) {
+    const size_t next = MeanCall::kHeads * MeanCall::kDim;
+    EXPECT_EQ(top_left[e], call.host.v[e]);  // row 0 sees key 0
+    EXPECT_NEAR(bottom_right[e], (call.host.v[e] + call.host.v[e + next]) / 2, 1e-5);
+  }
+}
+
+TEST_P(OnDevice, SplashFallsBackThere) {
+  CallThere call(device);
+  const RunResult plain = SplashAttention().forward(call.args, {});
+  EXPECT_TRUE(std::string(plain.kernel).starts_with(std::string("vanilla/") + name(device.type)))
+      << plain.kernel;
+  EXPECT_EQ(plain.note, std::string("splash: the call is neither causal nor sparse; vanilla ran"));
+  EXPECT_NEAR(read(call.out)[0], call.host.mean(0, 0), 1e-5);
+}
+
+TEST_P(OnDevice, RingOfOneProcessRunsThere) {
+  const CallThere call(device);
+  const RunResult ran = RingAttention().forward(call.args, {});
+  EXPECT_TRUE(std::string(ran.kernel).starts_with(std::string("ring/") + name(device.type)))
+      << ran.kernel;
+  EXPECT_NEAR(read(call.out)[0], call.host.mean(0, 0), 1e-5);
+  InProcessRing ring(1);
+  AttentionParams params;
+  params.ring_transport = ring.transport(0);
+  const Thrown e = thrown([&] { RingAttention().forward(call.args, params); });
+  EXPECT_EQ(e.code, ErrorCode::kUnsupported);
+  EXPECT_TRUE(
+      e.says("ring_transport does not reach the memory of " + std::string(name(device.type))))
+      << e.what;
 }
 
 }  // namespace
