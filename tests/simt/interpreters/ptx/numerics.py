@@ -18,6 +18,10 @@ from ptx.kinds import Array, Functions, Type
 WHOLE: Functions = {"rni": np.rint, "rzi": np.trunc, "rmi": np.floor, "rpi": np.ceil}
 _TINY = {4: np.float32(2.0**-126), 8: np.float64(2.0**-1022)}
 _EXPONENT64 = np.uint64(0x7FF0000000000000)
+_ONE = np.uint64(1)
+_BELOW_F32 = np.uint64((1 << 29) - 1)  # what float64 has beyond float32
+_TIE_F32 = np.uint64(1 << 28)
+_SUBNORMAL_F32 = np.uint64((0x3810000000000000 << 1) - 1)  # 2^-126 without its sign
 _CANONICAL = {"f32": 0x7FFFFFFF, "f16": 0x7FFF, "bf16": 0x7FFF}
 
 
@@ -73,14 +77,19 @@ def fused_f32(a: Array, b: Array, c: Array) -> Array:
     The float64 sum is off by at most half of its last bit. Where it is not a tie of float32, and
     not among float32's subnormals, rounding it again gives what one rounding gives.
     """
-    total = np.multiply(a, b, dtype=np.float64)
-    total += c
+    product = a.astype(np.float64)
+    product *= b
+    total = product + c
     bits = total.view(np.uint64)
-    tie = bits & np.uint64(0x1FFFFFFF) == np.uint64(0x10000000)
-    subnormal = (bits & np.uint64(0x7FFFFFFFFFFFFFFF)) < np.uint64(0x3810000000000000)  # 2^-126
-    if (tie | (subnormal & (total != 0))).any():
-        return fused_odd(a, b, c).astype(np.float32)
-    return total.astype(np.float32)
+    doubtful = bits & _BELOW_F32 == _TIE_F32
+    doubtful |= (bits << _ONE) - _ONE < _SUBNORMAL_F32  # zero wraps around
+    found = total.astype(np.float32)
+    if doubtful.any():
+        some = np.flatnonzero(doubtful)
+        whole, lost = two_sum(product[some], c[some].astype(np.float64))
+        if lost.any():
+            found[some] = to_odd(whole, lost).astype(np.float32)
+    return found
 
 
 def fused_f64(a: Array, b: Array, c: Array) -> Array:
