@@ -83,6 +83,7 @@ mad.wide.u32 %at, %t, 4, %at;
 ld.param.u32 %y, [%at+8];
 ld.param.v2.u32 {%z, _}, [args+24];
 add.u32 %y, %y, %z;
+cvta.param.u64 %x, %at; ld.u32 %z, [%x+12]; mad.lo.u32 %y, %z, 1000, %y;
 mad.wide.u32 %out, %t, 4, %out;
 st.global.u32 [%out], %y;
 ret;
@@ -91,7 +92,7 @@ ret;
         out = arena.put(np.zeros(4, np.uint32))
         params = struct.pack("<Q10I", out, *range(100, 110))
         engine(text).launch("probe", (1, 1, 1), 4, 0, params, arena.memory())
-        want = np.arange(102, 106) + 106
+        want = np.arange(102, 106) + 106 + 1000 * np.arange(103, 107)
         np.testing.assert_array_equal(arena.get(out, np.uint32, 4), want)
 
     def test_shared_memory_of_each_block(self):
