@@ -22,6 +22,9 @@ int run(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::AddCustomContext("cpu", cpu_model());
   benchmark::AddCustomContext("native_isa", native_isa());
+  for (const Backend& b : Registry::global().backends())
+    if (b.table != nullptr && b.device_count > 0)
+      benchmark::AddCustomContext(b.name, b.table->device_name(0));
   const size_t ran = benchmark::RunSpecifiedBenchmarks();
   if (g_failures > 0) std::fprintf(stderr, "%d benchmarks failed\n", g_failures);
   return ran == 0 || g_failures > 0 ? 1 : 0;

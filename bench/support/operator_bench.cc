@@ -12,6 +12,7 @@
 #include "attend/parallel.h"
 #include "attend/registry.h"
 #include "bench/support/bench_main.h"
+#include "bench/support/device_bench.h"
 #include "bench/support/rotation.h"
 #include "bench/support/samples.h"
 #include "tests/kernels/rows.h"
@@ -118,7 +119,9 @@ const std::vector<AttentionCase>& cases_of(OpId op) {
 }  // namespace
 
 void register_operator(OpId op) {
-  for (const AttentionCase& c : cases_of(op)) {
+  const std::vector<AttentionCase>& cases = cases_of(op);
+  register_on_devices(op, cases);
+  for (const AttentionCase& c : cases) {
     for (const AttentionKernel& row :
          Registry::global().attention_kernels(op, DeviceType::kNative)) {
       if (!row.available(Device{}) || !takes(op, row, c)) continue;
