@@ -87,6 +87,13 @@ attend_gpu_backend(CUDA "${ATTEND_NVCC}" "${nvcc_fault}"
 attend_gpu_backend(ROCM "${ATTEND_HIP_CLANG}" "${clang_fault}"
   "install clang-19 and lld-19 (Debian), or run 'tools/setup rocm'")
 
+foreach(room IN ITEMS cuda rocm)
+  string(TOUPPER ${room} option)
+  if(NOT ATTEND_HAVE_${option} OR ATTEND_GPU_IMAGES STREQUAL "NONE")
+    add_custom_target(attend_${room}_images)  # nothing to do
+  endif()
+endforeach()
+
 # How an instance becomes images; each function appends to `images` of its caller.
 set(ATTEND_GPU_LAUNCHER "")
 if(CMAKE_CXX_COMPILER_LAUNCHER MATCHES "ccache")
