@@ -86,7 +86,6 @@ void Checker::check(Input& input, OpId id, Progress& progress) {
     }
     if (!judge) judge.emplace(input.call.args, params, options);
     poison_outputs(input.call);
-    poison_outputs(there);
     if (device_.type != DeviceType::kNative) there = on_device(input.call, device_);
     ExecContext context;
     context.device = device_;
