@@ -193,6 +193,15 @@ DOUBLE: dict[str, tuple[str, int, Callable[..., float]]] = {
 }  # fmt: skip
 
 
+def class_of(bits: int) -> int:
+    """The bit that v_cmp_class has for a number: kinds of no number, then from -inf to +inf."""
+    negative, exponent, fraction = bits >> 31, bits >> 23 & 255, bits & (1 << 23) - 1
+    if exponent == 255 and fraction:
+        return 1 if fraction >> 22 else 0
+    size = 3 if exponent == 255 else 2 if exponent else 1 if fraction else 0
+    return 5 - size if negative else 6 + size
+
+
 class Floats(unittest.TestCase):
     def check(
         self, architecture: str, table: dict[str, tuple[str, int, Callable[..., float]]], width: int
@@ -233,6 +242,46 @@ class Floats(unittest.TestCase):
     @each_architecture
     def test_double(self, architecture: str) -> None:
         self.check(architecture, DOUBLE, 64)
+
+    @each_architecture
+    def test_comparisons(self, architecture: str) -> None:
+        """Every relation, with what is not a number on either side; and the ten classes."""
+        relations: dict[str, Callable[[float, float], bool]] = {
+            "lt": lambda a, b: a < b,
+            "eq": lambda a, b: a == b,
+            "le": lambda a, b: a <= b,
+            "gt": lambda a, b: a > b,
+            "lg": lambda a, b: a < b or a > b,
+            "ge": lambda a, b: a >= b,
+            "o": lambda a, b: not (math.isnan(a) or math.isnan(b)),
+            "u": lambda a, b: math.isnan(a) or math.isnan(b),
+            "nge": lambda a, b: not a >= b,
+            "nlg": lambda a, b: not (a < b or a > b),
+            "ngt": lambda a, b: not a > b,
+            "nle": lambda a, b: not a <= b,
+            "neq": lambda a, b: a != b,
+            "nlt": lambda a, b: not a < b,
+        }
+        classes = [f"s_movk_i32 s9, {1 << bit}\\nv_cmp_class_f32 vcc, %1, s9" for bit in range(10)]
+        forms = [f"v_cmp_{name}_f32 vcc, %1, %2" for name in relations] + classes
+        source = "".join(
+            assembly_kernel(f"k_{n}", f"{form}\\nv_cndmask_b32 %0, 0, 1, vcc", 1, 2, 1)
+            for n, form in enumerate(forms)
+        )
+        device = Device(source.replace('"vcc"', '"vcc", "s9"'), architecture)
+        a, b = numbers(32, 2, 77)
+        a[20:30], b[25:40] = b[20:30], np.uint32(0x7FC00001)  # equal ones, no numbers
+        a[40:44] = [0x7F800001, 0xFF800001, 0x80000003, 0x00000003]  # signalling; subnormal
+        for n, form in enumerate(forms):
+            out = np.full(64, 9, np.uint32)
+            device.run(f"k_{n}", out, a, b)
+            for lane in range(64):
+                bits = int(a[lane])
+                if n < len(relations):
+                    want = list(relations.values())[n](value(bits), value(int(b[lane])))
+                else:
+                    want = class_of(bits) == n - len(relations)
+                self.assertEqual(out[lane], int(want), f"{form} of {bits:#x}, {int(b[lane]):#x}")
 
     @each_architecture
     def test_fused_sum_half_way(self, architecture: str) -> None:

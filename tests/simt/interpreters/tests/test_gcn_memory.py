@@ -48,6 +48,10 @@ KERNEL(64) tables(u32* o, const u32* a) {
   if (TID == 5) counter[1] += 3;
   o[TID + 64] = *(volatile u32*)&counter[1];
 }
+extern DEVICE u32* const parts[4];
+DEVICE u32 first_part[4] = {3, 5, 7, 11}, second_part[3] = {13, 17, 19};
+DEVICE u32* const parts[4] = {first_part, second_part, first_part + 2, second_part + 1};
+KERNEL(64) relocated(u32* o, const u32* a) { o[TID] = parts[a[TID] & 3][a[TID] >> 2 & 1]; }
 KERNEL(64) flat(u32* o, u32 which) {
   auto* here = (u32*)shared_bytes; int t = TID;
   u32 mine[64];
@@ -217,6 +221,13 @@ class GlobalMemory(unittest.TestCase):
         squares = [(i + 1) ** 2 if i < 16 else 0 for i in range(32)]
         self.assertEqual(out[:64].tolist(), [squares[x & 31] for x in a.tolist()])
         self.assertEqual(set(out[64:].tolist()), {12})
+
+    @each_architecture
+    def test_relocations(self, architecture: str) -> None:
+        a, out = any_words(64, 17), np.zeros(64, np.uint32)
+        Device(GLOBAL, architecture).run("relocated", out, a)
+        parts = ((3, 5), (13, 17), (7, 11), (17, 19))
+        self.assertEqual(out.tolist(), [parts[x & 3][x >> 2 & 1] for x in a.tolist()])
 
     @each_architecture
     def test_flat(self, architecture: str) -> None:
