@@ -4,6 +4,7 @@
 
 #include "tests/gdn/tensors.h"
 #include "tests/support/devices.h"
+#include "tests/support/element.h"
 #include "tests/support/thrown.h"
 
 namespace attend::testing {
@@ -82,6 +83,30 @@ TEST_P(GdnDims, OfChunks) {
     c.seqlen = 70;
     c.chunk = chunk;
     expect_right(c);
+  }
+}
+
+// A sequence that is cut between two chunks and resumed from its state has the bits of one pass,
+// also where a chunk is not a whole number of a kernel's tiles.
+TEST_P(GdnDims, OfChunksThatAreResumed) {
+  for (int32_t chunk : {12, 24, 40}) {
+    GdnCase c;
+    c.batch = 1;
+    c.seqlen = 90;
+    c.chunk = chunk;
+    GdnTensors t(c);
+    run_gdn(GetParam(), t);
+    const auto once = t.written_bytes();
+    t.reset();
+    for (int64_t first = 0; first < c.seqlen; first += 2 * chunk) {
+      GdnArgs part = t.args;
+      for (TensorView* x : {&part.q, &part.k, &part.v, &part.g, &part.beta, &part.out}) {
+        x->data = address_of(*x, {0, first});
+        x->shape[1] = std::min<int64_t>(2 * chunk, c.seqlen - first);
+      }
+      run_gdn(GetParam(), part, t.params);
+    }
+    EXPECT_TRUE(t.written_bytes() == once) << name(c);
   }
 }
 
