@@ -1,11 +1,13 @@
 """Runs the PTX that nvcc wrote, on the CPU: an interpreter with all threads of a batch in numpy.
 
-source.py     text -> variables, functions, statements
-program.py    a kernel -> one flat list of instructions
-machine.py    registers and memories of the blocks that run side by side
-registry.py   which builder understands which instruction; ops/ has the builders
-scheduler.py  who runs next, who waits for whom
-engine.py     launches
+- `source.py`: text -> variables, functions, statements
+- `program.py`: a kernel -> one flat list of instructions
+- `machine.py`, `kinds.py`, `spaces.py`: registers, types and memories of blocks that run side by side
+- `registry.py`, `steps.py`: which builder understands which instruction; `ops/` has the builders
+- `numerics.py`: rounding
+- `scheduler.py`: who runs next, who waits for whom
+- `engine.py`: launches
+- `check.py`: which instructions of an image nobody understands
 """
 
 from __future__ import annotations

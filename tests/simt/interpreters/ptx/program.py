@@ -139,7 +139,7 @@ class _Flattener:
         operands = found.operands
         if names:
 
-            def rename(match):
+            def rename(match: re.Match[str]) -> str:
                 return names.get(match[0], match[0])
 
             operands = tuple(_NAME.sub(rename, operand) for operand in operands)

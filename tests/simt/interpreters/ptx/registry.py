@@ -55,7 +55,11 @@ class Form:
         return ""
 
     def need(self, *options: str) -> str:
-        return self.take(*options) or self._raise()
+        """Takes the first modifier that is one of `options`; without one the form is unknown."""
+        found = self.take(*options)
+        if not found:
+            raise self.unknown()
+        return found
 
     def has(self, option: str) -> bool:
         return bool(self.take(option))
@@ -71,9 +75,6 @@ class Form:
 
     def unknown(self) -> SimtError:
         return SimtError(f"unknown instruction: {self.instruction.text}")
-
-    def _raise(self) -> str:
-        raise self.unknown()
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def variable(text: str, extern: bool = False) -> Variable:
 
 class _Parser:
     def __init__(self, text: str):
-        def keep_lines(match):
+        def keep_lines(match: re.Match[str]) -> str:
             return "\n" * match[0].count("\n") or " "
 
         self.text = _COMMENT.sub(keep_lines, text)

@@ -261,7 +261,7 @@ class Conversions(Case):
             a = edge_values(of, COUNT, 5)
             a[30] = (1 << 24) + 1
             kind = f"{'s' if np.dtype(of).kind == 'i' else 'u'}{8 * np.dtype(of).itemsize}"
-            modes = ("rn", "rz", "rm", "rp") if np.dtype(of).itemsize == 4 else ("rn",)
+            modes = ("rn", "rz", "rm", "rp")
             for mode in modes:
                 text = f"cvt.{mode}.f32.{kind} %d, %a;"
                 found = evaluate(text, {"a": a}, {"d": F32})["d"]

@@ -32,7 +32,7 @@ def _change(form: Form, kind: Type) -> Change:
         if name != "add":
             raise form.unknown()
 
-        def total(a, b):
+        def total(a: Array, b: Array) -> Array:
             return widen(a, kind).astype(np.float64) + widen(b, kind)
 
         return lambda old, operand: narrow(total(old, operand), kind)

@@ -38,7 +38,7 @@ def bit_length(word: Array) -> Array:
     word = word.astype(np.uint64)
     upper, lower = word >> np.uint64(32), word & np.uint64(0xFFFFFFFF)
 
-    def exponent(half):
+    def exponent(half: Array) -> Array:
         return np.frexp(half.astype(np.float64))[1]
 
     return np.where(upper != 0, exponent(upper) + 32, exponent(lower))
@@ -139,10 +139,10 @@ def field_mask(machine: Machine, form: Form) -> Step:
     kind = form.type()
     position, length = (machine.value(operand, kind) for operand in form.operands[1:3])
 
-    def limit(x):
+    def limit(x: Array) -> Array:
         return np.minimum(x, np.uint32(32)) if clamp else x & np.uint32(31)
 
-    def compute():
+    def compute() -> Array:
         return ones(limit(length), position.dtype) << limit(position)
 
     return assign(machine.target(form.operands[0], kind), compute)
@@ -173,7 +173,7 @@ def leading_zeros(machine: Machine, form: Form) -> Step:
     kind = form.type()
     a = machine.value(form.operands[1], kind)
 
-    def compute():
+    def compute() -> Array:
         return 8 * kind.size - bit_length(a)
 
     return assign(machine.target(form.operands[0], TYPES["u32"]), compute)

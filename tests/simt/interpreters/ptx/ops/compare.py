@@ -119,7 +119,7 @@ def select_by_sign(machine: Machine, form: Form) -> Step:
     a, b = (machine.value(operand, kind) for operand in form.operands[1:3])
     c = machine.value(form.operands[3], test)
 
-    def sign():
+    def sign() -> Array:
         return flush(c) if ftz else c
 
     return assign(target, lambda: np.where(sign() >= 0, a, b))

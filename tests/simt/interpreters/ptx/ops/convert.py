@@ -63,34 +63,20 @@ def _integers(form: Form, source: Array, to: Type) -> Callable[[], Array]:
 
 def _integer_to_float(form: Form, source: Array, of: Type, to: Type) -> Callable[[], Array]:
     rounding = form.need(*_TO_FLOAT)
-    if to.name == "f64":
-        if rounding != "rn" and of.size == 8:
-            raise form.unknown()
+    clamp = form.has("sat")
+    if to.name == "f64" and of.size == 8 and rounding != "rn":
+        raise form.unknown()
 
-        def compute() -> Array:
-            return source.astype(np.float64)
-    elif to.name == "f32":
-        if rounding == "rn":
-
-            def compute():
-                return source.astype(np.float32)
-        elif of.size < 8:
-
-            def compute():
-                return to_f32(source.astype(np.float64), rounding)
+    def compute() -> Array:
+        if to.name == "f64":
+            found = source.astype(np.float64)
+        elif to.name == "f32":
+            nearest = rounding == "rn"
+            found = source.astype(np.float32) if nearest else to_f32(_exact64(source), rounding)
         else:
-            raise form.unknown()
-    else:
-        last = to_bf16 if to.name == "bf16" else to_f16
-
-        def compute():
-            return last(_exact64(source), rounding)
-
-    if form.has("sat"):
-        unclamped = compute
-
-        def compute():
-            return saturate(unclamped())
+            last = to_bf16 if to.name == "bf16" else to_f16
+            found = last(_exact64(source), rounding)
+        return saturate(found) if clamp else found
 
     return compute
 
@@ -102,7 +88,6 @@ def _exact64(source: Array) -> Array:
         return value
     low = (source & np.asarray(0xFFFF, source.dtype)).astype(np.float64)
     high = (source >> np.asarray(16, source.dtype)).astype(np.float64) * 65536.0
-
     return to_odd(*two_sum(high, low))
 
 
@@ -178,13 +163,13 @@ def _pairs(machine: Machine, form: Form) -> Step:
             raise form.unknown()
         raw = machine.value(form.operands[1], TYPES["b32"])
 
-        def read():
+        def read() -> Array:
             return widen(raw, of)
     elif name == "f32":
         to_name = form.left.pop()
         upper, lower = (machine.value(operand, TYPES["f32"]) for operand in form.operands[1:3])
 
-        def read():
+        def read() -> Array:
             return np.stack([lower, upper], axis=1)
     else:
         raise form.unknown()
@@ -192,7 +177,7 @@ def _pairs(machine: Machine, form: Form) -> Step:
     finite = form.has("satfinite")
     rounding = form.need("rn", "rz")
 
-    def shape():
+    def shape() -> Array:
         return np.where(read() > 0, read(), np.float32(0)) if relu else read()
 
     if to_name in ("e4m3x2", "e5m2x2"):

@@ -28,21 +28,17 @@ from ptx.steps import apply, assign
 _BASIC: Functions = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide}
 
 
-def _finish(form: Form, kind: Type, compute: Callable[[], Array]) -> Callable[[], Array]:
+def _finish(form: Form, compute: Callable[[], Array]) -> Callable[[], Array]:
     """Adds what .ftz and .sat ask of a result."""
-    if form.has("ftz"):
-        before = compute
+    ftz, clamp = form.has("ftz"), form.has("sat")
+    if not ftz and not clamp:
+        return compute
 
-        def compute():
-            return flush(before())
+    def finished() -> Array:
+        found = flush(compute()) if ftz else compute()
+        return saturate(found) if clamp else found
 
-    if form.has("sat"):
-        unsaturated = compute
-
-        def compute():
-            return saturate(unsaturated())
-
-    return compute
+    return finished
 
 
 def _inputs(machine: Machine, form: Form, kind: Type, count: int) -> list[Callable[[], Array]]:
@@ -70,18 +66,18 @@ def basic(machine: Machine, form: Form) -> Step:
             raise form.unknown()
         a, b = _inputs(machine, form, kind, 2)
         exact = _directed(form.name)
-        return assign(target, _finish(form, kind, lambda: to_f32(exact(a(), b()), rounding)))
+        return assign(target, _finish(form, lambda: to_f32(exact(a(), b()), rounding)))
     if not {"ftz", "sat"} & set(form.left):
         x, y = (machine.value(operand, kind) for operand in form.operands[1:3])
         return apply(function, target, x, y)
     a, b = _inputs(machine, form, kind, 2)
-    return assign(target, _finish(form, kind, lambda: function(a(), b())))
+    return assign(target, _finish(form, lambda: function(a(), b())))
 
 
 def _directed(name: str) -> Callable[[Array, Array], Array]:
     """The float64 result, rounded to odd, of two float32 numbers."""
 
-    def wide(x):
+    def wide(x: Array) -> Array:
         return x.astype(np.float64)
 
     if name == "mul":
@@ -100,14 +96,14 @@ def fused(machine: Machine, form: Form) -> Step:
     if kind.name == "f64":
         if rounding != "rn":
             raise form.unknown()
-        return assign(target, _finish(form, kind, lambda: fused_f64(a(), b(), c())))
+        return assign(target, _finish(form, lambda: fused_f64(a(), b(), c())))
     if rounding == "rn":
-        return assign(target, _finish(form, kind, lambda: fused_f32(a(), b(), c())))
+        return assign(target, _finish(form, lambda: fused_f32(a(), b(), c())))
 
-    def compute():
+    def compute() -> Array:
         return to_f32(fused_odd(a(), b(), c()), rounding)
 
-    return assign(target, _finish(form, kind, compute))
+    return assign(target, _finish(form, compute))
 
 
 @instruction("min", "max", types=FLOATS)
@@ -130,7 +126,7 @@ def min_max(machine: Machine, form: Form) -> Step:
         lost = np.isnan(found) if not propagate else np.isnan(x) | np.isnan(y)
         return np.where(lost, nan, found)
 
-    return assign(machine.target(form.operands[0], kind), _finish(form, kind, compute))
+    return assign(machine.target(form.operands[0], kind), _finish(form, compute))
 
 
 @instruction("abs", "neg", types=FLOATS)
@@ -139,7 +135,7 @@ def sign(machine: Machine, form: Form) -> Step:
     (a,) = _inputs(machine, form, kind, 1)
     function = np.abs if form.name == "abs" else np.negative
     target = machine.target(form.operands[0], kind)
-    return assign(target, _finish(form, kind, lambda: function(a())))
+    return assign(target, _finish(form, lambda: function(a())))
 
 
 _WIDE: dict[str, Callable[[Array], Array]] = {
@@ -162,20 +158,20 @@ def function_of_one(machine: Machine, form: Form) -> Step:
     (a,) = _inputs(machine, form, kind, 1)
     if form.name == "sqrt":
 
-        def compute():
+        def compute() -> Array:
             return np.sqrt(a())
     elif form.name == "rcp" and kind.name == "f32":
 
-        def compute():
+        def compute() -> Array:
             return np.divide(np.float32(1), a())
     else:
         function = _WIDE[form.name]
 
-        def compute():
+        def compute() -> Array:
             return function(a().astype(np.float64)).astype(kind.dtype)
 
     target = machine.target(form.operands[0], kind)
-    return assign(target, _finish(form, kind, compute))
+    return assign(target, _finish(form, compute))
 
 
 @instruction("copysign", types=FLOATS)

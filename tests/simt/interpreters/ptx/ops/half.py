@@ -109,7 +109,7 @@ def function_of_one(machine: Machine, form: Form) -> Step:
     raw = _raw(machine, form.operands[1], kind)
     function = _FUNCTIONS[form.name]
 
-    def compute():
+    def compute() -> Array:
         return function(widen(raw, kind).astype(np.float64))
 
     return assign(_target(machine, form, kind), _finish(form, compute, kind))

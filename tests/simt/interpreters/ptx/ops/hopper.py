@@ -129,8 +129,8 @@ def _wait(scheduler: Scheduler, pc: int, form: Form) -> FlowStep:
             old = int(wanted[lane])
             ready[lane] = number % 2 != old % 2 if by_parity else number != old
 
-        def say(passed):
-            return np.copyto(done, True, where=passed)
+        def say(passed: Mask) -> None:
+            np.copyto(done, True, where=passed)
 
         return scheduler.pass_ready(pc, mask, ready, say)
 

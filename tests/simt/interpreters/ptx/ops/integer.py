@@ -59,7 +59,7 @@ def add(machine: Machine, form: Form) -> Step:
     if form.has("sat"):
         limit = np.iinfo(kind.dtype)
 
-        def wide():
+        def wide() -> Array:
             return function(a.astype(np.int64), b.astype(np.int64))
 
         return assign(target, lambda: np.clip(wide(), limit.min, limit.max))
@@ -113,7 +113,7 @@ def mad(machine: Machine, form: Form) -> Step:
     if saturate:
         limit = np.iinfo(kind.dtype)
 
-        def wide():
+        def wide() -> Array:
             return product().astype(np.int64) + c
 
         return assign(target, lambda: np.clip(wide(), limit.min, limit.max))
