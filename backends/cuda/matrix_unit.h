@@ -25,6 +25,9 @@ ATTEND_DEVICE int again(int v) {
   return v;
 }
 
+// Between the parts of a step, where the compiler may need to be told not to begin the next.
+ATTEND_DEVICE void end_part() {}
+
 // 2^x to 2 ulp; results below the normal numbers are 0.
 ATTEND_DEVICE float exp2(float x) {
   float y;

@@ -28,6 +28,10 @@ ATTEND_DEVICE int again(int v) {
   return v;
 }
 
+// Nothing that follows is begun before what stands before it: between the parts of a step, whose
+// operands would fill the registers together.
+ATTEND_DEVICE void end_part() { __builtin_amdgcn_sched_barrier(0); }
+
 // 2^x to 1 ulp; results below the normal numbers are 0.
 ATTEND_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 

@@ -14,8 +14,8 @@ ATTEND_DEVICE OnlineSoftmax softmax_state(float m, float l) {
   return state;
 }
 
-// The way out of a warp's own rows: rounded to 16 bits, through shared memory of their own
-// [rows x (kDim + 8)], so that they leave 16 bytes at a time.
+// The way out of a warp's own rows: rounded to 16 bits, 16 rows at a time through shared memory of the
+// warp's own [16 x (kDim + 8)], so that they leave 16 bytes at a time.
 template <class T, int kDim>
 class MatrixRowsOut {
   using M = Matrix<T>;
@@ -48,26 +48,32 @@ class MatrixRowsOut {
       for (int d = 0; d < kDims; ++d)
 #pragma unroll
         for (int e = 0; e < M::kTile; e += 2) {
-          const int slot = M::slot(e), row = r * 16 + M::row(lane, slot);
+          const int slot = M::slot(e), row = M::row(lane, slot);
           // No visible key: 0, whatever other rows of the block have put beside it.
           const bool empty = l[r][slot] == 0.0f;
           *reinterpret_cast<uint32_t*>(tile + row * kPitch + d * 16 + M::column(lane, e)) =
               unit::pack<T>(empty ? 0.0f : o[r][d][e] * factor[slot],
                             empty ? 0.0f : o[r][d][e + 1] * factor[slot]);
         }
-    }
-    x.warp_sync();
-    const RowsView& out = block.output.out;
-    const int chunks = static_cast<int>(call.args.v.dim(-1)) / 8;
-    for (int n = lane; n < 16 * kRows * chunks; n += Thread::kWarp) {
-      const int row = n / chunks, d = n % chunks * 8;
-      if (row0 + row >= block.rows) break;
-      std::byte* to = out.at(block.row_position(row0 + row), block.task.head(row0 + row)) + 2 * d;
-      *reinterpret_cast<Chunk*>(to) = *reinterpret_cast<const Chunk*>(tile + row * kPitch + d);
+      x.warp_sync();
+      copy_out(row0 + r * 16);
+      x.warp_sync();  // the next rows take the place of these
     }
   }
 
  private:
+  ATTEND_DEVICE void copy_out(int first) const {
+    const RowsView& out = block.output.out;
+    const int chunks = static_cast<int>(call.args.v.dim(-1)) / 8;
+#pragma unroll 1
+    for (int n = x.lane(); n < 16 * chunks; n += Thread::kWarp) {
+      const int row = n / chunks, d = n % chunks * 8;
+      if (first + row >= block.rows) break;
+      std::byte* to = out.at(block.row_position(first + row), block.task.head(first + row)) + 2 * d;
+      *reinterpret_cast<Chunk*>(to) = *reinterpret_cast<const Chunk*>(tile + row * kPitch + d);
+    }
+  }
+
   Thread& x;
   const TilesCall& call;
   const MatrixBlock& block;

@@ -23,42 +23,36 @@ static_assert(sizeof(MatrixRow) == MatrixLayout::kRowBytes);
 // (attention_params.h), on registers. Where ranges alone hide keys that is a bit test a score. What
 // more a call may ask (softcap, bias, alibi, words that decide pair by pair) takes its time: the scores
 // pass through shared memory, a tile after another, so that its code is there once and asks for no
-// registers. kRows, kKeys: the warp's, in tiles of 16.
-template <class T, int kRows, int kKeys>
+// registers.
+template <class T, int kDim, bool kWide>
 class MatrixScores {
   using M = Matrix<T>;
+  static constexpr MatrixShape kShape = matrix_shape(M::kUnit, kDim, kWide);
+  static constexpr MatrixLayout kLayout{M::kUnit, kDim, kWide};
+  static constexpr int kWarpRows = kShape.warp_rows(), kWarpKeys = kShape.warp_keys();
+  static constexpr int kRows = kWarpRows / 16, kKeys = kWarpKeys / 16;
+  static_assert(kWarpKeys <= 64 && kWarpRows <= Thread::kWarp);
 
  public:
   using Fragment = float[kRows][kKeys][M::kTile];
-  static constexpr int kWarpRows = 16 * kRows, kWarpKeys = 16 * kKeys;
-  static_assert(kWarpKeys <= 64 && kWarpRows <= Thread::kWarp);
 
-  // In shared memory, of the warp alone.
-  struct Memory {
-    MatrixSpans* spans;
-    uint64_t* masks;  // [kWarpRows]
-    MatrixRow* rows;  // [kWarpRows]
-    float* tile;      // [kTile][warp]
-  };
-
-  // first_row: of the block's, that the warp begins with.
-  ATTEND_DEVICE MatrixScores(Thread& thread, const TilesCall& c, const MatrixBlock& b,
-                             int first_row, Memory memory)
-      : x(thread), call(c), block(b), row0(first_row), own(memory) {
+  ATTEND_DEVICE MatrixScores(Thread& thread, const TilesCall& c, const MatrixBlock& b)
+      : x(thread), call(c), block(b) {
+    const int row0 = first_row();
     MatrixSpans spans{{0, 0}, {0, -1}};
     if (row0 < block.rows) {
       const int last_row = block.rows - row0 < kWarpRows ? block.rows - 1 : row0 + kWarpRows - 1;
       const MatrixBlock::Span first = block.keys_of(row0), last = block.keys_of(last_row);
       spans = {{first.begin, last.end}, {last.begin, first.end}};
     }
-    if (x.lane() == 0) *own.spans = spans;
+    if (x.lane() == 0) *own<MatrixSpans>(kLayout.spans) = spans;
     if (!block.is_plain) describe_rows();
     x.warp_sync();
   }
 
   // Whether some row of the warp may see some of the keys [j, j + kWarpKeys), by ranges.
   ATTEND_DEVICE bool sees(int32_t j) const {
-    const MatrixBlock::Span some = own.spans->some;
+    const MatrixBlock::Span some = own<MatrixSpans>(kLayout.spans)->some;
     return j < some.end && j + kWarpKeys > some.begin;
   }
 
@@ -67,7 +61,7 @@ class MatrixScores {
   ATTEND_DEVICE void make_masks(int32_t j, bool selects) {
     const bool hole =
         j < block.hole_end && j + kWarpKeys > block.hole_begin && block.hole_begin < block.hole_end;
-    const MatrixBlock::Span all = own.spans->all;
+    const MatrixBlock::Span all = own<MatrixSpans>(kLayout.spans)->all;
     const bool whole = j >= all.begin && j + kWarpKeys <= all.end && !hole;
     kind = block.is_plain && !selects ? (whole ? Kind::kWhole : Kind::kMasked) : Kind::kSlow;
     if (kind == Kind::kWhole) return;
@@ -84,13 +78,25 @@ class MatrixScores {
   }
 
  private:
+  // The first row, of the block's, that the warp has.
+  ATTEND_DEVICE int first_row() const { return kWide ? warp() * kWarpRows : 0; }
+  ATTEND_DEVICE int warp() const { return unit::again(x.tid()) / Thread::kWarp; }
+  // What the warp has of an array in shared memory: `count` elements.
+  template <class E>
+  ATTEND_DEVICE E* own(int at, int count = 1) const {
+    return reinterpret_cast<E*>(x.shared() + at) + warp() * count;
+  }
+  ATTEND_DEVICE uint64_t* masks() const { return own<uint64_t>(kLayout.masks, kWarpRows); }
+
   ATTEND_DEVICE void describe_rows() const {
+    const int row0 = first_row();
     if (const int r = x.lane(); r < kWarpRows && row0 + r < block.rows) {
       const int64_t head = block.task.head(row0 + r), i = block.row_position(row0 + r);
       const BroadcastView& bias = block.words.bias;
-      own.rows[r] = {bias ? bias.at(block.task.seq.b, head, i) : nullptr,
-                     alibi_slope(call.params.alibi_slopes, block.task.seq.b, head),
-                     MatrixBlock::position(i + block.task.seq.mask.d)};
+      own<MatrixRow>(kLayout.rows, kWarpRows)[r] = {
+          bias ? bias.at(block.task.seq.b, head, i) : nullptr,
+          alibi_slope(call.params.alibi_slopes, block.task.seq.b, head),
+          MatrixBlock::position(i + block.task.seq.mask.d)};
     }
   }
 
@@ -101,26 +107,29 @@ class MatrixScores {
   }
 
   ATTEND_DEVICE void mask_ranges(int32_t j) const {
+    const int row0 = first_row();
     x.warp_sync();  // the last step's masks have been read
-    if (const int r = x.lane(); r < kWarpRows) {
+    if (const int r = unit::again(x.lane()); r < kWarpRows) {
       uint64_t bits = 0;
       if (row0 + r < block.rows) {
         const MatrixBlock::Span keys = block.keys_of(row0 + r);
         bits = below(keys.end, j) & ~below(keys.begin, j) &
                ~(below(block.hole_end, j) & ~below(block.hole_begin, j));
       }
-      own.masks[r] = bits;
+      masks()[r] = bits;
     }
     x.warp_sync();
   }
 
   // The whole warp asks for one row after another, so that neighbours read neighbours.
   ATTEND_DEVICE void mask_words(int32_t j) const {
+    const int row0 = first_row();
+    uint64_t* const rows = masks();
 #pragma unroll 1
     for (int r = 0; r < kWarpRows && row0 + r < block.rows; ++r) {
       const int64_t head = block.task.head(row0 + r), i = block.row_position(row0 + r);
       const KeyWords::Row words = block.words.row(block.task.seq.b, head, i);
-      const uint64_t in_range = own.masks[r];
+      const uint64_t in_range = rows[r];
       uint64_t bits = 0;
 #pragma unroll 1
       for (int n = 0; n < kWarpKeys; n += Thread::kWarp) {
@@ -129,18 +138,19 @@ class MatrixScores {
         bits |= x.ballot(in && block.words.keeps(words, j + key)) << n;
       }
       x.warp_sync();  // all lanes have read the row's ranges
-      if (x.lane() == 0) own.masks[r] = bits;
+      if (x.lane() == 0) rows[r] = bits;
     }
     x.warp_sync();
   }
 
   ATTEND_DEVICE void apply_masks(Fragment& s) const {
-    const int lane = x.lane();
+    const int lane = unit::again(x.lane());
+    const uint64_t* const rows = masks();
 #pragma unroll
     for (int r = 0; r < kRows; ++r)
 #pragma unroll
       for (int slot = 0; slot < M::kSlots; ++slot) {
-        const uint64_t bits = own.masks[r * 16 + M::row(lane, slot)];
+        const uint64_t bits = rows[r * 16 + M::row(lane, slot)];
         const uint32_t half[2] = {static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32)};
 #pragma unroll
         for (int k = 0; k < kKeys; ++k)
@@ -154,7 +164,10 @@ class MatrixScores {
   // A tile at a time through memory of the lane's own.
   ATTEND_DEVICE uint64_t take_time(int32_t j, Fragment& s) const {
     uint32_t low = 0, high = 0;
-    float* const mine = own.tile + x.lane();
+    const int lane = unit::again(x.lane());
+    float* const mine = own<float>(kLayout.tile, M::kTile * Thread::kWarp) + lane;
+    const uint64_t* const seen_by = masks();
+    const MatrixRow* const rows = own<MatrixRow>(kLayout.rows, kWarpRows);
 #pragma unroll 1
     for (int n = 0; n < kRows * kKeys; ++n) {
 #pragma unroll
@@ -166,12 +179,12 @@ class MatrixScores {
       uint32_t seen = 0;
 #pragma unroll 1
       for (int e = 0; e < M::kTile; ++e) {
-        const int row = n / kKeys * 16 + M::row(x.lane(), M::slot(e)), key = M::column(x.lane(), e);
+        const int row = n / kKeys * 16 + M::row(lane, M::slot(e)), key = M::column(lane, e);
         float& score = mine[e * Thread::kWarp];
-        if ((own.masks[row] >> (k * 16 + key) & 1) == 0)
+        if ((seen_by[row] >> (k * 16 + key) & 1) == 0)
           score = -math::kInfinity;
         else if (!block.is_plain)
-          score = modified(own.rows[row], score, j + k * 16 + key);
+          score = modified(rows[row], score, j + k * 16 + key);
         seen |= uint32_t{score != -math::kInfinity} << key;
       }
       (k < 2 ? low : high) |= seen << (k % 2 * 16);
@@ -206,8 +219,6 @@ class MatrixScores {
   Thread& x;
   const TilesCall& call;
   const MatrixBlock& block;
-  const int row0;
-  const Memory own;
   Kind kind = Kind::kWhole;  // of the step at hand
 };
 

@@ -40,6 +40,9 @@ class MatrixStage {
   static constexpr int kUnits = kKeys / kUnitKeys * kRowChunks;
   static constexpr int kOfThread = (kUnits + kThreads - 1) / kThreads;
   static_assert(!kAlone || !kTransposed);
+  // What registers cannot hold beside the accumulators is read when it must be there: a warp of 32
+  // has half the registers of one of 64 for as many elements.
+  static constexpr bool kLate = !kAlone && kOfThread * kUnitKeys > Thread::kWarp / 8;
 
  public:
   // rows[key]: where its row is, null where it counts as zeros. dim: elements in use. somewhere: any
@@ -64,28 +67,31 @@ class MatrixStage {
           *reinterpret_cast<Chunk*>(to + n * kKeyStep * kPitch) =
               read(rows[p.key + n * kKeyStep], dtype, p.d, dim);
       }
-    } else {
+    } else if constexpr (!kLate) {
 #pragma unroll
-      for (int n = 0; n < kOfThread; ++n)
-#pragma unroll
-        for (int i = 0; i < kUnitKeys; ++i)
-          held_[n * kUnitKeys + i] =
-              read(rows[p.key + n * kKeyStep + i], dtype, p.d + n * kDimStep, dim);
+      for (int n = 0; n < kOfThread; ++n) read_unit(p, n, rows, dtype, dim, held_ + n * kUnitKeys);
     }
   }
 
-  ATTEND_DEVICE void land(Thread& x, uint16_t* tile) {
+  // With what fetch() was given.
+  ATTEND_DEVICE void land(Thread& x, uint16_t* tile, const std::byte* const* rows, DType dtype,
+                          int dim) {
     if constexpr (kAlone) {
       x.template copy_wait<0>();
     } else {
       const Place p(unit::again(x.tid()));
       if (kSome && x.tid() >= kUnits) return;
+      if constexpr (kLate) {
+#pragma unroll 1
+        for (int n = 0; n < kOfThread; ++n) {
+          Chunk unit[kUnitKeys];
+          read_unit(p, n, rows, dtype, dim, unit);
+          write_unit(p, n, unit, tile);
+        }
+      } else {
 #pragma unroll
-      for (int n = 0; n < kOfThread; ++n)
-        if constexpr (kTransposed)
-          write_transposed(tile + (p.d + n * kDimStep) * kPitch + p.key, held_ + n * kUnitKeys);
-        else
-          *reinterpret_cast<Chunk*>(tile + (p.key + n * kKeyStep) * kPitch + p.d) = held_[n];
+        for (int n = 0; n < kOfThread; ++n) write_unit(p, n, held_ + n * kUnitKeys, tile);
+      }
     }
   }
 
@@ -109,6 +115,19 @@ class MatrixStage {
     return row != nullptr && d < dim ? chunk_of<T>(row, dtype, d) : Chunk{};
   }
 
+  static ATTEND_DEVICE void read_unit(const Place& p, int n, const std::byte* const* rows,
+                                      DType dtype, int dim, Chunk* unit) {
+#pragma unroll
+    for (int i = 0; i < kUnitKeys; ++i)
+      unit[i] = read(rows[p.key + n * kKeyStep + i], dtype, p.d + n * kDimStep, dim);
+  }
+  static ATTEND_DEVICE void write_unit(const Place& p, int n, const Chunk* unit, uint16_t* tile) {
+    if constexpr (kTransposed)
+      write_transposed(tile + (p.d + n * kDimStep) * kPitch + p.key, unit);
+    else
+      *reinterpret_cast<Chunk*>(tile + (p.key + n * kKeyStep) * kPitch + p.d) = *unit;
+  }
+
   // Chunks of four keys, as 8 dims of 4 keys.
   static ATTEND_DEVICE void write_transposed(uint16_t* at, const Chunk* keys) {
     struct alignas(8) Quad {
@@ -124,7 +143,7 @@ class MatrixStage {
     }
   }
 
-  Chunk held_[kAlone ? 1 : kOfThread * kUnitKeys];
+  Chunk held_[kAlone || kLate ? 1 : kOfThread * kUnitKeys];
 };
 
 }  // namespace attend::gpu

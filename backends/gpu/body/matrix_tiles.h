@@ -29,7 +29,7 @@ class MatrixTiles {
   static constexpr int kRows = kShape.row_tiles, kKeys = kShape.warp_keys() / 16, kDims = kDim / 16;
   static constexpr int kPitch = matrix_pitch(kDim),
                        kValuePitch = matrix_value_pitch(M::kUnit, kDim, kShape.keys);
-  using Scores = MatrixScores<T, kRows, kKeys>;
+  using Scores = MatrixScores<T, kDim, kWide>;
   using Fragment = typename Scores::Fragment;
   using Outputs = float[kRows][kDims][M::kTile];
   static constexpr bool kAlone = !kShape.values_transposed;
@@ -66,13 +66,11 @@ class MatrixTiles {
       : x(thread),
         call(tiles_call),
         block(of),
-        row0(kWide ? x.warp() * kShape.warp_rows() : 0),
-        key0(kWide ? 0 : x.warp() * kShape.warp_keys()),
         addresses(reinterpret_cast<const std::byte**>(x.shared() + kLayout.addresses)),
         q_tile(reinterpret_cast<uint16_t*>(x.shared() + kLayout.q)),
         k_tile(reinterpret_cast<uint16_t*>(x.shared() + kLayout.k)),
         v_tile(reinterpret_cast<uint16_t*>(x.shared() + kLayout.v)),
-        scores(x, call, block, row0, memory_of_warp()) {
+        scores(x, call, block) {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
 #pragma unroll
@@ -96,35 +94,37 @@ class MatrixTiles {
     locate(step.j, turn);
     x.sync();
     fetch_k(turn);
-    k_stage.land(x, k_tile);
+    land_k(turn);
     x.sync();
     for (;;) {
       // K of this step is there, V's place is free.
       fetch_v(turn);
       const MatrixBlock::Step next = block.next_step(call, step.j + kShape.keys, kShape.keys);
       locate(next.j, turn ^ 1);
-      const bool sees = scores.sees(step.j + key0),
+      const bool sees = scores.sees(step.j + key0()),
                  selects = block.selects && step.kind != TileKind::kFull,
                  hides = selects || block.biased;
       Fragment s;
       uint64_t seen = 0;
       if (sees) {
-        scores.make_masks(step.j + key0, selects);
+        scores.make_masks(step.j + key0(), selects);
         multiply_q_k(s);
-        seen = scores.finish(step.j + key0, s);
+        unit::end_part();
+        seen = scores.finish(step.j + key0(), s);
       }
       if (hides) leave_seen(seen);
-      v_stage.land(x, v_tile);
+      land_v(turn);
       x.sync();  // V of this step is there, K's place is free
       const bool more = next.j < block.end;
       if (more) fetch_k(turn ^ 1);
       if (hides) drop_unseen();
       if (sees) {
         soften(s);
+        unit::end_part();
         multiply_p_v(s);
       }
       if (!more) return;
-      k_stage.land(x, k_tile);
+      land_k(turn ^ 1);
       x.sync();
       step = next;
       turn ^= 1;
@@ -133,19 +133,34 @@ class MatrixTiles {
 
   // Where the rows of K and V of the step at j are: [turn][K, V][key].
   ATTEND_DEVICE void locate(int32_t j, int turn) const {
-    for (int n = x.tid(); n < 2 * kShape.keys; n += kThreads) {
+#pragma unroll 1
+    for (int n = unit::again(x.tid()); n < 2 * kShape.keys; n += kThreads) {
       const bool is_k = n < kShape.keys;
       addresses[turn * 2 * kShape.keys + n] =
           block.key_row(is_k ? block.k_rows : block.v_rows, j + (is_k ? n : n - kShape.keys));
     }
   }
+  ATTEND_DEVICE const std::byte* const* k_rows(int turn) const {
+    return addresses + turn * 2 * kShape.keys;
+  }
+  ATTEND_DEVICE const std::byte* const* v_rows(int turn) const {
+    return addresses + (turn * 2 + 1) * kShape.keys;
+  }
   ATTEND_DEVICE void fetch_k(int turn) {
-    k_stage.fetch(x, k_tile, addresses + turn * 2 * kShape.keys, call.args.k.dtype,
-                  static_cast<int>(call.args.k.dim(-1)), call.args.k.data);
+    const TensorView& k = call.args.k;
+    k_stage.fetch(x, k_tile, k_rows(turn), k.dtype, static_cast<int>(k.dim(-1)), k.data);
+  }
+  ATTEND_DEVICE void land_k(int turn) {
+    const TensorView& k = call.args.k;
+    k_stage.land(x, k_tile, k_rows(turn), k.dtype, static_cast<int>(k.dim(-1)));
   }
   ATTEND_DEVICE void fetch_v(int turn) {
-    v_stage.fetch(x, v_tile, addresses + (turn * 2 + 1) * kShape.keys, call.args.v.dtype,
-                  static_cast<int>(call.args.v.dim(-1)), call.args.v.data);
+    const TensorView& v = call.args.v;
+    v_stage.fetch(x, v_tile, v_rows(turn), v.dtype, static_cast<int>(v.dim(-1)), v.data);
+  }
+  ATTEND_DEVICE void land_v(int turn) {
+    const TensorView& v = call.args.v;
+    v_stage.land(x, v_tile, v_rows(turn), v.dtype, static_cast<int>(v.dim(-1)));
   }
 
   // Rows of Q beyond the block's, and dims beyond head_dim, are zeros.
@@ -156,13 +171,13 @@ class MatrixTiles {
       addresses[r] = r < block.rows ? q.at(block.row_position(r), block.task.head(r)) : nullptr;
     x.sync();
     if constexpr (kShape.q_in_shared) {
-      MatrixStage<T, kShape.rows(), kDim, kThreads, kPitch, false, true> stage;
+      MatrixStage<T, kShape.rows(), kDim, kThreads, kPitch, false, kAlone> stage;
       stage.fetch(x, q_tile, addresses, T::kDType, dim, call.args.q.data);
-      stage.land(x, q_tile);
+      stage.land(x, q_tile, addresses, T::kDType, dim);
     } else {
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
-        const std::byte* row = addresses[row0 + r * 16 + M::rows_row(x.lane())];
+        const std::byte* row = addresses[row0() + r * 16 + M::rows_row(x.lane())];
 #pragma unroll
         for (int d = 0; d < kDim / M::kDepth; ++d) {
           const int at = d * M::kDepth + M::rows_dim(x.lane());
@@ -176,8 +191,8 @@ class MatrixTiles {
 
   ATTEND_DEVICE void multiply_q_k(Fragment& s) const {
     const int lane = unit::again(x.lane());
-    const uint16_t* q_at = q_tile + row0 * kPitch + M::template rows_at<kPitch>(lane);
-    const uint16_t* k_at = k_tile + key0 * kPitch + M::template keys_at<kPitch>(lane);
+    const uint16_t* q_at = q_tile + row0() * kPitch + M::template rows_at<kPitch>(lane);
+    const uint16_t* k_at = k_tile + key0() * kPitch + M::template keys_at<kPitch>(lane);
 #pragma unroll
     for (int r = 0; r < kRows; ++r)
 #pragma unroll
@@ -200,6 +215,7 @@ class MatrixTiles {
 #pragma unroll
         for (int r = 0; r < kRows; ++r) M::score(x, s[r][k], q[r], keys);
       }
+      if constexpr (kShape.q_in_shared) unit::end_part();  // Q's share of one step at a time
     }
   }
 
@@ -246,7 +262,7 @@ class MatrixTiles {
   }
 
   ATTEND_DEVICE void multiply_p_v(const Fragment& s) {
-    const uint16_t* v_at = v_tile + M::template value_offset<kValuePitch>(key0, 0) +
+    const uint16_t* v_at = v_tile + M::template value_offset<kValuePitch>(key0(), 0) +
                            M::template values_at<kValuePitch>(unit::again(x.lane()));
 #pragma unroll
     for (int k = 0; k < kKeys; ++k) {
@@ -263,26 +279,23 @@ class MatrixTiles {
     }
   }
 
-  ATTEND_DEVICE typename Scores::Memory memory_of_warp() const {
-    const int row = x.warp() * kShape.warp_rows();
-    return {
-        reinterpret_cast<MatrixSpans*>(x.shared() + kLayout.spans) + x.warp(),
-        reinterpret_cast<uint64_t*>(x.shared() + kLayout.masks) + row,
-        reinterpret_cast<MatrixRow*>(x.shared() + kLayout.rows) + row,
-        reinterpret_cast<float*>(x.shared() + kLayout.tile) + x.warp() * Thread::kWarp * M::kTile};
-  }
+  // Of the warp: its first row in the block, its first key in a step.
+  ATTEND_DEVICE int row0() const { return kWide ? warp() * kShape.warp_rows() : 0; }
+  ATTEND_DEVICE int key0() const { return kWide ? 0 : warp() * kShape.warp_keys(); }
+  ATTEND_DEVICE int warp() const { return unit::again(x.tid()) / Thread::kWarp; }
+
   ATTEND_DEVICE uint64_t* seen_by_warps() const {
     return reinterpret_cast<uint64_t*>(x.shared() + kLayout.seen);
   }
   ATTEND_DEVICE void leave_seen(uint64_t keys) const {
-    if (x.lane() == 0) seen_by_warps()[x.warp()] = keys << key0;
+    if (x.lane() == 0) seen_by_warps()[x.warp()] = keys << key0();
   }
   // V of keys that no row of the block sees becomes zeros: a weight of 0 would not hide NaN.
   ATTEND_DEVICE void drop_unseen() const {
     uint64_t seen = 0;
     for (int w = 0; w < kShape.warps; ++w) seen |= seen_by_warps()[w];
 #pragma unroll 1
-    for (int n = x.tid(); n < kShape.keys * kDim; n += kThreads)
+    for (int n = unit::again(x.tid()); n < kShape.keys * kDim; n += kThreads)
       if (const int key = n / kDim; (seen >> key & 1) == 0)
         v_tile[M::template value_offset<kValuePitch>(key, n % kDim)] = 0;
     x.sync();
@@ -296,7 +309,8 @@ class MatrixTiles {
       for (int slot = 0; slot < M::kSlots; ++slot) l[r][slot] = M::over_row(x, l[r][slot], added);
     if constexpr (kWide) {
       if constexpr (!kShape.q_in_shared) x.sync();  // the way out is where K and V were
-      MatrixRowsOut<T, kDim>(x, call, block, row0, q_tile + row0 * kPitch)
+      MatrixRowsOut<T, kDim>(x, call, block, row0(),
+                             q_tile + x.warp() * (kShape.q_in_shared ? kRows : 1) * 16 * kPitch)
           .write(o, m, l, block.unit);
     } else {
       x.sync();
@@ -308,7 +322,6 @@ class MatrixTiles {
   Thread& x;
   const TilesCall& call;
   const MatrixBlock& block;
-  const int row0, key0;  // of the warp, in the block's rows and in the keys of a step
   const std::byte** const addresses;
   uint16_t *const q_tile, *const k_tile, *const v_tile;
   Scores scores;

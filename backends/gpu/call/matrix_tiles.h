@@ -35,11 +35,13 @@ struct MatrixShape {
 // dim is the bucket, 64, 128 or 256, of head_dim and v_dim.
 constexpr MatrixShape matrix_shape(MatrixUnit unit, int dim, bool wide) {
   if (unit == MatrixUnit::kMfma16) {
-    // 64 KiB of shared memory hold K and V of 64 keys up to 128 dims, of 32 keys at 256; Q is in
-    // registers, which are many. Two row tiles a warp, so that an operand read from shared memory is
-    // used twice; at 256 the accumulators of one fill as many registers.
-    if (!wide && dim == 256) return {64, 2, 1, 32, false, false, true};
-    return {64, 4, wide && dim <= 128 ? 2 : 1, dim <= 128 ? 64 : 32, wide, false, true};
+    // 64 KiB of shared memory hold K and V of 64 keys up to 128 dims, of 32 keys at 256, for one
+    // block; Q is in registers. Eight warps of 32 rows, so that two share a unit's time, one
+    // multiplying while the other takes exponentials, and an operand read from shared memory is
+    // used twice; at 256 the accumulators of 16 rows fill as many registers.
+    if (!wide) return {64, dim <= 128 ? 4 : 2, 1, dim <= 128 ? 64 : 32, false, false, true};
+    if (dim <= 128) return {64, 8, 2, 64, true, false, true};
+    return {64, 4, 1, 32, true, false, true};
   }
   if (unit == MatrixUnit::kWmma16) {
     // Operands are held twice by a warp, so that accumulators and K's share leave no room for Q.
@@ -85,8 +87,9 @@ struct MatrixLayout {
     k = q + (s.q_in_shared ? q_bytes : 0);
     v = k + k_bytes;
     total = v + v_bytes;
-    // Without a place for Q, the outputs leave through that of K and V.
-    if (!s.q_in_shared && s.wide && k + q_bytes > total) total = k + q_bytes;
+    // Without a place for Q, the outputs leave through that of K and V, 16 rows of each warp at a time.
+    const int out_bytes = 2 * 16 * s.warps * matrix_pitch(dim);
+    if (!s.q_in_shared && s.wide && k + out_bytes > total) total = k + out_bytes;
   }
 
  private:
