@@ -2,7 +2,7 @@
 
 - `source.py`: text -> variables, functions, statements
 - `program.py`: a kernel -> one flat list of instructions
-- `machine.py`, `kinds.py`, `spaces.py`: registers, types and memories of blocks that run side by side
+- `machine.py`, `kinds.py`, `spaces.py`: registers, types and memories of the blocks that run
 - `registry.py`, `steps.py`: which builder understands which instruction; `ops/` has the builders
 - `numerics.py`: rounding
 - `scheduler.py`: who runs next, who waits for whom
