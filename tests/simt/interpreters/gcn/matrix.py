@@ -148,8 +148,6 @@ def _flushed(values: Array, element: Element) -> Array:
 
 def _addend(text: str, shape: Shape) -> Callable[[Wave], Array]:
     operand = parse(text)
-    if operand.negate or operand.absolute:
-        raise ValueError(text)
     narrow: Any = np.int32 if shape.result is np.int64 else F32
     if operand.bank == "v":
         first, last = operand.index, operand.index + shape.result_words
@@ -168,7 +166,8 @@ def _multiply(instruction: Instruction) -> Step:
     if shape is None or {"cbsz", "abid", "blgp"} & instruction.modifiers.keys():
         raise unknown(instruction)
     d, a, b = (parse(text) for text in texts[:3])
-    if any(operand.bank != "v" for operand in (d, a, b)):
+    addend = parse(texts[3])
+    if any(x.bank != "v" for x in (d, a, b)) or addend.negate or addend.absolute:
         raise unknown(instruction)
     c = _addend(texts[3], shape)
     words, count = shape.source_words, shape.result_words

@@ -94,7 +94,7 @@ class Program:
     def unknown(self) -> list[str]:
         """The instructions that cannot be decoded, whether a launch reaches them or not."""
         found = []
-        for line in self.lines:
+        for line in {line.text: line for line in self.lines}.values():
             try:
                 decode(parse(line))
             except SimtError:
