@@ -5,11 +5,12 @@ from __future__ import annotations
 import unittest
 
 import numpy as np
+from gcn_probe import Device, compiled, each_architecture  # it makes the interpreter importable
 
+# isort: split
 from gcn.listing import Line, parse
 from gcn.operands import UnknownInstruction
 from gcn.program import Program, decode
-from gcn_probe import Device, compiled, each_architecture
 from memory import SimtError
 
 SOURCE = """
