@@ -1,6 +1,7 @@
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the references are small; before NumPy is imported
+os.environ.setdefault("ATTEND_BACKENDS", "native")  # test_on_device alone is about others, in a process of its own
 
 import ml_dtypes
 import numpy as np

@@ -1,5 +1,5 @@
-"""Every operator on the devices of this machine, or with ATTEND_SIMT=1 on those that are stood in for, from NumPy arrays
-that travel there and back. Without a device there is nothing to test."""
+"""Every operator on devices, from NumPy arrays that travel there and back: those of this machine with
+ATTEND_BACKENDS=cuda,rocm, and with ATTEND_SIMT=1 those that are stood in for, which test_device.py asks for."""
 
 import gdn_reference
 import numpy as np
