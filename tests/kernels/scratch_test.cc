@@ -5,9 +5,12 @@
 #include <cstdlib>
 #include <vector>
 
+#include "attend/error.h"
 #include "attend/operator.h"
 #include "attend/parallel.h"
 #include "attend/registry.h"
+#include "tests/support/devices.h"
+#include "tests/support/run_row.h"
 #include "tests/support/tensors.h"
 #include "tests/support/thrown.h"
 
@@ -107,6 +110,39 @@ TEST_P(ScratchOf, AWorkspaceOfTheToldSizeIsEnoughAndGivesTheSameBits) {
     EXPECT_EQ(counter.taken, 0u) << row.name << " has a workspace and allocates";
     EXPECT_TRUE(t.output_bytes() == expected) << row.name;
     std::free(workspace);
+  }
+}
+
+// On a device: with a workspace nothing else is taken for the row itself (the check of indices has
+// memory of its own).
+TEST_P(ScratchOf, OnADeviceAWorkspaceOfTheToldSizeIsEnough) {
+  const auto none = [](void*, Device, uint64_t, uint64_t, void*) -> void* { return nullptr; };
+  for (const AttentionKernel& row : test_rows(GetParam())) {
+    if (row.device == DeviceType::kNative) continue;
+    const Device device{row.device, 0};
+    AttentionCase c = call_of(GetParam(), 3, 1300);
+    c.head_dim = 8;
+    CaseTensors t = make_tensors(c, Fill::kPlain);
+    ExecContext context;
+    context.check_indices = CheckIndices::kOff;
+    try {
+      run_row(row, t.args, t.params, context);
+    } catch (const Error& e) {
+      ASSERT_EQ(e.code(), ErrorCode::kUnsupported) << e.what();
+      continue;
+    }
+    const std::vector<std::byte> expected = t.output_bytes();
+    AttentionArgs args = t.args;
+    AttentionParams params = t.params;
+    relabel(args, params, device);
+    const auto bytes = static_cast<int64_t>(row.workspace_bytes(args, params, 1));
+    const Tensor workspace = Tensor::empty(DType::kI8, {std::max<int64_t>(1, bytes)}, device);
+    context.workspace = workspace.view().data;
+    context.workspace_bytes = static_cast<uint64_t>(bytes);
+    context.allocator = {none, [](void*, Device, void*, uint64_t, void*) {}, nullptr};
+    t.reset_outputs();
+    run_row(row, t.args, t.params, context);
+    EXPECT_TRUE(t.output_bytes() == expected) << row.name;
   }
 }
 

@@ -9,7 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "attend/operator.h"
+#include "tests/support/devices.h"
+#include "tests/support/run_row.h"
 #include "tests/support/tensors.h"
 #include "tests/support/thrown.h"
 #include "tests/support/worked.h"
@@ -33,9 +34,17 @@ class Oracles : public ::testing::TestWithParam<const char*> {
  protected:
   void expect_out(Call& c, const std::vector<double>& want) {
     const std::string row = GetParam();
-    const RunResult result = row == "forward" ? SdpaAttention().forward(c.args, c.params)
-                                              : SdpaAttention().run_kernel(row, c.args, c.params);
-    EXPECT_STREQ(result.kernel, row == "forward" ? (built() ? kOneDnn : kFlash) : row.c_str());
+    if (row == "forward") {
+      const RunResult result = SdpaAttention().forward(c.args, c.params);
+      EXPECT_STREQ(result.kernel, built() ? kOneDnn : kFlash);
+    }
+    for (const AttentionKernel& r : test_rows(OpId::kSdpa)) {
+      if (row != r.name) continue;
+      const Thrown e = thrown([&] { run_row(r, c.args, c.params); });
+      const bool vendor = row.ends_with("/cudnn") || row.ends_with("/matrix");
+      if (vendor && e.code == ErrorCode::kUnsupported) GTEST_SKIP() << e.what;
+      ASSERT_EQ(e.code, ErrorCode::kOk) << e.what;
+    }
     const auto got = c.out.all();
     ASSERT_EQ(got.size(), want.size());
     for (size_t n = 0; n < got.size(); ++n) EXPECT_NEAR(got[n], want[n], 2e-6) << n;
@@ -43,14 +52,15 @@ class Oracles : public ::testing::TestWithParam<const char*> {
 };
 
 std::vector<const char*> rows() {
-  std::vector<const char*> list = {kFlash, "forward"};
-  if (built()) list.push_back(kOneDnn);
+  std::vector<const char*> list;
+  for (DeviceType device : test_devices())
+    if (device == DeviceType::kNative) list.push_back("forward");
+  for (const AttentionKernel& row : test_rows(OpId::kSdpa))
+    if (built() || std::string(row.name) != kOneDnn) list.push_back(row.name);
   return list;
 }
-INSTANTIATE_TEST_SUITE_P(Native, Oracles, ::testing::ValuesIn(rows()), [](const auto& p) {
-  const std::string row = p.param;
-  return row.substr(row.rfind('/') + 1);
-});
+INSTANTIATE_TEST_SUITE_P(Rows, Oracles, ::testing::ValuesIn(rows()),
+                         [](const auto& p) { return test_name_of(p.param); });
 
 TEST_P(Oracles, O1Plain) {
   Call c(2, 3);
