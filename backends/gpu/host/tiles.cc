@@ -85,10 +85,10 @@ struct Laid {
     if (use.plan) {
       call.plan = plan_of(a, p, most);
       if (call.plan.planes > 1) call.stack = 1;  // heads have masks of their own
-      plan_bytes = static_cast<uint64_t>(
-          divide_up(shape.batch * call.plan.planes * call.plan.row_tiles * call.plan.key_tiles,
-                    256) *
-          256);
+      // Never none: a call without keys has a plan, too, or its rows would be left to another kernel.
+      const int64_t tiles =
+          shape.batch * call.plan.planes * call.plan.row_tiles * call.plan.key_tiles;
+      plan_bytes = static_cast<uint64_t>((tiles / 256 + 1) * 256);
     }
     const Grids grids(kernel, shape.batch * (shape.heads / call.stack),
                       {most.rows * call.stack, !shape.ragged && !a.seq.seqused_q}, most.keys,
