@@ -26,6 +26,13 @@ struct GdnPlace {
     s = gdn_sequence(call.args, call.params, shape, b);
     i = shape.ragged ? row - s.first : row % shape.rows;
   }
+  // To `row`, the one after this: most often of the same sequence.
+  ATTEND_DEVICE void move_to_next(const GdnCall& call, int64_t row) {
+    if (live && i + 1 < s.len)
+      ++i;
+    else
+      *this = GdnPlace(call, row);
+  }
 };
 ATTEND_DEVICE int64_t gdn_all_rows(const GdnShape& shape) {
   return shape.ragged ? shape.rows : shape.batch * shape.rows;
@@ -41,8 +48,9 @@ struct GdnConv {
     const int64_t all = gdn_all_rows(call.shape), begin = int64_t{x.block().x} * kGdnConvTokens,
                   end = begin + kGdnConvTokens < all ? begin + kGdnConvTokens : all;
     auto* const made = reinterpret_cast<float*>(call.rows[GdnCall::kQ].data) + channel;
+    GdnPlace place(call, begin);
     for (int64_t row = begin; row < end; ++row) {
-      const GdnPlace place(call, row);
+      if (row > begin) place.move_to_next(call, row);
       if (place.live && !place.s.padding)
         made[row * call.shape.channels] = convolved(call, place, channel);
     }
