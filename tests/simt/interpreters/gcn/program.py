@@ -19,6 +19,7 @@ from . import (
     scalar_alu,
     shared_access,
     vector_alu,
+    vector_carry,
     vector_float,
 )
 from .image import CodeObject
@@ -29,8 +30,8 @@ from .wave import Step, Stop, Wave
 
 DECODERS: dict[str, Decoder] = {}
 for _module in (
-    scalar_alu, control, vector_alu, vector_float, compare, convert, packed, lane_access, matrix,
-    memory_access, shared_access,
+    scalar_alu, control, vector_alu, vector_carry, vector_float, compare, convert, packed,
+    lane_access, matrix, memory_access, shared_access,
 ):  # fmt: skip
     DECODERS |= _module.DECODERS
 

@@ -177,13 +177,14 @@ def _alu(alu: Alu, sources: int) -> Decoder:
         else:
             b = scalar("0")
         compute, condition = alu.compute, alu.scc
+        if condition is None:
+            return lambda w: put(w, compute(a(w), b(w)))
 
         def step(w: Wave) -> None:
             x, y = a(w), b(w)
             result = compute(x, y)
             put(w, result)
-            if condition is not None:
-                w.scc = int(condition(x, y, result))
+            w.scc = int(condition(x, y, result))
 
         return step
 
