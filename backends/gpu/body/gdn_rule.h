@@ -25,7 +25,7 @@ struct GdnRule {
   using Args = GdnCall;
   using Block = GdnBlock<shape>;
   static constexpr int kThreads = Block::kThreads;
-  static constexpr int kBlocks = 4;  // the shared memory of 41 KiB lets a multiprocessor hold as many
+  static constexpr int kBlocks = 4;  // as many as fit by their shared memory
 
   static ATTEND_DEVICE void run(Thread& x, const GdnCall& call) {
     const Block b(x, call);
