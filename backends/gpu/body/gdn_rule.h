@@ -7,8 +7,8 @@
 //   run      kGdnTile tokens in the chunk form (gdn_chunk.h), or up to half of that step by step
 //            (gdn_steps.h): a decode step, the last tokens of a chunk, decays per channel, chunks
 //            of one; rows of q, k, v and gates come to shared memory first (gdn_rows.h)
-//   memory   2 kGdnTile + kSlice rows of k_dim, the chunk's triangles and U: 41 KiB at k_dim 128,
-//            57 KiB at 256
+//   memory   2 kGdnTile + kSlice rows of k_dim, the chunk's triangles and U: 41 KiB for a
+//            k_dim to 128, 55 KiB to 256
 //   traffic  q and k are read once for each slice; v, out and state once
 //   bits     runs are cut by a token's place in its sequence alone: no result depends on the batch
 //            or the slots; a sequence that is cut at a multiple of chunk_size and resumed from its
