@@ -58,7 +58,8 @@ class MatrixTiles {
   // Sequences of few rows are the narrow kernel's, in whatever batch they come: a row's bits do not
   // depend on it.
   static ATTEND_DEVICE bool mine(const TilesCall& call, const TileTask& task) {
-    const bool few = call.plan.kinds == nullptr && task.seq.q_len * task.stack <= kSplitRows;
+    // A plan of no keys has no kinds, and still is one.
+    const bool few = call.plan.keys == 0 && task.seq.q_len * task.stack <= kSplitRows;
     return few != kWide;
   }
 
