@@ -21,7 +21,7 @@ struct OneTooFar {
   using Args = TestArgs;
   static constexpr int kThreads = kTestThreads;
   static ATTEND_DEVICE void run(Thread& x, const TestArgs& a) {
-    if (x.tid() == 0) a.to[a.n] = 0;
+    if (x.tid() == 0 && x.block().x == 0) a.to[a.n] = 0;
   }
 };
 
@@ -41,7 +41,7 @@ struct Shared {
   static ATTEND_DEVICE void run(Thread& x, const TestArgs& a) {
     for (int i = x.tid(); i < a.n; i += kThreads) x.shared()[i] = static_cast<char>(i);
     x.sync();
-    if (x.tid() == 0) *a.to = x.shared()[a.n - 1];
+    if (x.tid() == 0 && x.block().x == 0) *a.to = x.shared()[a.n - 1];
   }
 };
 
