@@ -193,9 +193,10 @@ Code allow_shared(void*, uint32_t) { return 0; }  // blocks may have all that th
 Code launch(void* function, Index3 grid, int threads, uint32_t shared_bytes, void* stream,
             const void* args, uint32_t arg_bytes) {
   size_t bytes = arg_bytes;
-  const auto word = [](uintptr_t n) { return reinterpret_cast<void*>(n); };
-  // HIP_LAUNCH_PARAM_BUFFER_POINTER, _SIZE and _END
-  void* extra[] = {word(1), const_cast<void*>(args), word(2), &bytes, word(3)};
+  void* const pointer_follows = reinterpret_cast<void*>(1);
+  void* const size_follows = reinterpret_cast<void*>(2);
+  void* const end = reinterpret_cast<void*>(3);
+  void* extra[] = {pointer_follows, const_cast<void*>(args), size_follows, &bytes, end};
   const auto u = [](int n) { return static_cast<unsigned>(n); };
   return hip.launch(function, u(grid.x), u(grid.y), u(grid.z), u(threads), 1u, 1u, shared_bytes,
                     stream, static_cast<void**>(nullptr), static_cast<void**>(extra));
