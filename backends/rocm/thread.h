@@ -58,7 +58,9 @@ class Thread {
     struct alignas(16) Words {
       uint32_t w[4];
     };
-    *static_cast<Words*>(to) = valid ? *static_cast<const Words*>(from) : Words{};
+    Words words{};  // a choice between two addresses would put zeros into scratch memory
+    if (valid) words = *static_cast<const Words*>(from);
+    *static_cast<Words*>(to) = words;
   }
   ATTEND_DEVICE void copy_commit() const {}
   template <int n>
