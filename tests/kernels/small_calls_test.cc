@@ -160,8 +160,9 @@ void SmallCalls::append() {
     args.k = k.view, args.v = v.view, args.k_new = k_new.view, args.v_new = v_new.view;
     args.k_descale = contiguous(&descale, DType::kF32, {1});
     args.seq.slot_mapping = contiguous(slots, DType::kI64, {3});
-    if (took(row.name, [&] { run_row(row, args, {}); }))
+    if (took(row.name, [&] { run_row(row, args, {}); })) {
       EXPECT_EQ(wrong_slot(args), "") << row.name;
+    }
   }
 }
 

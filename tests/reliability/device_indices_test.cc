@@ -27,7 +27,6 @@ struct Attack {
   int64_t request;  // that is hit
   ErrorCode code = ErrorCode::kOutOfRange;
 };
-void PrintTo(const Attack& a, std::ostream* stream) { *stream << a.name; }
 
 using A = AttentionArgs;
 void ragged(AttentionCase& c) { c.layout = Layout::kRagged; }
