@@ -4,7 +4,9 @@
 // the full tier. On native they are a few more calls.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <set>
+#include <string>
 
 #include "attend/error.h"
 #include "tests/gdn/tensors.h"
@@ -88,6 +90,7 @@ class SmallCalls : public ::testing::TestWithParam<SmallCall> {
       return true;
     } catch (const Error& e) {
       EXPECT_EQ(e.code(), ErrorCode::kUnsupported) << row << ": " << e.what();
+      refusals_ += e.what();
       return false;
     }
   }
@@ -96,6 +99,7 @@ class SmallCalls : public ::testing::TestWithParam<SmallCall> {
   void append();
   void gdn();
   int taken_ = 0;
+  std::string refusals_;
 };
 
 void SmallCalls::attention() {
@@ -196,7 +200,11 @@ TEST_P(SmallCalls, MatchTheOracle) {
     case OpId::kGdn: gdn(); break;
     default: attention(); break;
   }
-  EXPECT_GT(taken_, 0) << "no row takes it";
+  // What a row refuses because of the hardware, by its name, runs on other hardware.
+  const char* engine = std::getenv("ATTEND_SIMT_ENGINE");
+  if (taken_ == 0 && engine != nullptr && refusals_.find(engine) != std::string::npos)
+    GTEST_SKIP() << refusals_;
+  EXPECT_GT(taken_, 0) << "no row takes it: " << refusals_;
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, SmallCalls, ::testing::ValuesIn(kCalls),
