@@ -77,6 +77,8 @@ function(attend_test_on_device name backend suffix label)
   if(NOT ATTEND_TEST_REAL_DEVICES)
     list(APPEND environment "ATTEND_SIMT=1")
   endif()
+  # One program under many names: each entry says where its own report goes (tools/tally).
+  list(APPEND environment "GTEST_OUTPUT=xml:${PROJECT_BINARY_DIR}/tests/reports/${name}_${backend}_${suffix}.xml")
   add_test(NAME ${name}_${backend}_${suffix} COMMAND ${name} --gtest_brief=1)
   set_tests_properties(${name}_${backend}_${suffix} PROPERTIES LABELS "simt;${label}" TIMEOUT 900
     ENVIRONMENT "${environment}")
