@@ -14,6 +14,12 @@ struct KeyRange {  // half-open; begin >= end is empty
 
 enum class TileKind : uint8_t { kSkip, kFull, kPartial };
 
+// What two words that each make something of a tile leave of it together.
+ATTEND_HD TileKind both(TileKind a, TileKind b) {
+  if (a == TileKind::kSkip || b == TileKind::kSkip) return TileKind::kSkip;
+  return a == TileKind::kFull ? b : TileKind::kPartial;
+}
+
 struct RowMask {
   int64_t seqlen_k = 0;   // keys in use
   int64_t first_key = 0;  // decode: keys before it are hidden

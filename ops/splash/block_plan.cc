@@ -11,11 +11,6 @@ struct Block {  // rows [i0, i1) of q and keys [j0, j1)
   int64_t i0, i1, j0, j1;
 };
 
-// What one word makes of a tile; the tile's kind is what all words leave of it.
-TileKind both(TileKind a, TileKind b) {
-  if (a == TileKind::kSkip || b == TileKind::kSkip) return TileKind::kSkip;
-  return a == TileKind::kFull ? b : TileKind::kPartial;
-}
 TileKind kind_of(bool any, bool all) {
   return all ? TileKind::kFull : any ? TileKind::kPartial : TileKind::kSkip;
 }

@@ -59,11 +59,6 @@ struct Plan {
   };
   static_assert(sizeof(Shared) <= kPlanSharedBytes);
 
-  static ATTEND_DEVICE TileKind both(TileKind a, TileKind b) {
-    if (a == TileKind::kSkip || b == TileKind::kSkip) return TileKind::kSkip;
-    return a == TileKind::kFull ? b : TileKind::kPartial;
-  }
-
   static ATTEND_DEVICE TileKind of_words(Thread& x, Shared& tile) {
     bool any = false, all = true;
     for (int64_t i = tile.i0; i < tile.i1; ++i) {
