@@ -26,33 +26,16 @@ namespace {
 
 constexpr Status kNoMemory{ErrorCode::kOutOfMemory, "scratch memory is not to be had", 0};
 
-// The sequences with masks of whole lengths, which lengths(b) gives for rows and for keys.
-template <class Lengths>
-std::vector<RingSequence> sequences_of(const AttentionArgs& a, const AttentionParams& p,
-                                       Lengths&& lengths) {
-  std::vector<RingSequence> sequences;
-  const int64_t batch = call_shape(a).batch;
-  for (int64_t b = 0; b < batch; ++b) {
-    RingSequence sequence{attend::sequence(a, p, b), {}};
-    const auto [rows, keys] = lengths(sequence);
-    RowMask& mask = sequence.s.mask;
-    mask.seqlen_k = keys;
-    if (!p.mask.q_start) mask.d = p.mask.diagonal == Diagonal::kTopLeft ? 0 : keys - rows;
-    sequences.push_back(sequence);
-  }
-  return sequences;
-}
-
 Status run_alone(const TileOps& ops, const AttentionArgs& a, const AttentionParams& p,
                  const ExecContext& context) {
-  KeyBlock all{a.k, a.v, p.mask.kv_segment_ids, {}, {}};
-  const std::vector<RingSequence> sequences = sequences_of(a, p, [&](RingSequence& sequence) {
-    const Sequence& s = sequence.s;
-    sequence.rows = {{{0, s.q_len, 0}}, s.q_len > 0 ? 1 : 0};
+  RingKeys all{a.k, a.v, p.mask.kv_segment_ids, {}, {}};
+  std::vector<RingSequence> sequences;
+  for (int64_t b = 0; b < call_shape(a).batch; ++b) {
+    const Sequence s = attend::sequence(a, p, b);
+    sequences.push_back({s, {{{0, s.q_len, 0}}, s.q_len > 0 ? 1 : 0}});
     all.first.push_back(s.k_first);
     all.chunks.push_back({{{0, s.k_len, 0}}, s.k_len > 0 ? 1 : 0});
-    return std::pair(s.q_len, s.k_len);
-  });
+  }
   RingRows rows(ops, a, p, context, sequences);
   if (!rows) return kNoMemory;
   if (const Status s = rows.attend(all); !s) return s;
@@ -64,30 +47,22 @@ Status run_rank(const TileOps& ops, const AttentionArgs& a, const AttentionParam
                 const ExecContext& context) {
   RingTransport& ring = *p.ring_transport;
   RingMeeting meeting;
-  if (const Status s = meeting.meet(a, p); !s) return s;
-  const std::vector<RingSequence> sequences = sequences_of(a, p, [&](RingSequence& sequence) {
-    const RingLengths rows = meeting.queries(sequence.s.b);
-    sequence.rows = ring_chunks(p.ring_placement, rows, ring.rank());
-    return std::pair(rows.all_used(), meeting.keys(sequence.s.b).all_used());
-  });
+  const RingGather gather = [&](std::vector<int64_t>& all, int64_t words) {
+    return ring_gather(ring, reinterpret_cast<std::byte*>(all.data()),
+                       static_cast<uint64_t>(words) * sizeof(int64_t), nullptr);
+  };
+  if (const Status s = meeting.meet(a, p, gather); !s) return s;
+  const std::vector<RingSequence> sequences = ring_sequences(a, p, meeting);
   RingRows rows(ops, a, p, context, sequences);
   if (!rows) return kNoMemory;
-  RingBlocks blocks(a, p, context, meeting, sequences);
-  const int32_t steps = ring.size();
-  if (steps > 1 && !blocks.pack()) return kNoMemory;
-  for (int32_t step = 0; step < steps; ++step) {
-    const bool more = step + 1 < steps;
-    if (more)
-      if (const Status s = blocks.start(step); !s) return s;
-    if (const Status s = rows.attend(step == 0 ? blocks.own() : blocks.at_hand()); !s) {
-      abort_ring(ring, s);
-      return s;
-    }
-    if (more)
-      if (const Status s = blocks.wait(); !s) return s;
-  }
-  rows.finish();
-  return {};
+  HeldBuffers buffers;
+  RingBlocks blocks(a, p, meeting, sequences);
+  blocks.travel_in(buffers);
+  if (ring.size() > 1 && !buffers.pack(a, p, context, blocks, sequences)) return kNoMemory;
+  const Status s =
+      ring_rounds(ring, blocks, [&](const RingKeys& block) { return rows.attend(block); });
+  if (s) rows.finish();
+  return s;
 }
 
 Status run_ring(const TileOps& ops, const AttentionArgs& a, const AttentionParams& p,

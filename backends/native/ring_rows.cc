@@ -10,6 +10,7 @@
 #include "backends/native/tiles.h"
 #include "ops/common/dropout.h"
 #include "ops/common/online_softmax.h"
+#include "ops/ring/ring_piece.h"
 
 namespace attend::native {
 namespace {
@@ -77,18 +78,6 @@ void run_here(void*, int64_t tasks, void (*body)(void*, int64_t, int32_t), void*
   for (int64_t task = 0; task < tasks; ++task) body(context, task, 0);
 }
 
-// Rows [first, first + count) and heads [head, head + heads) as a batch of one.
-TensorView rows_view(const RowsView& rows, int64_t first, int64_t count, int64_t head,
-                     int64_t heads, int64_t dims) {
-  TensorView view;
-  view.data = rows.at(first, head);
-  view.dtype = rows.dtype;
-  view.rank = 4;
-  view.shape = {1, count, heads, dims};
-  view.stride = {0, rows.row, rows.head, rows.dim};
-  return view;
-}
-
 TensorView index_view(int64_t& value) { return contiguous(&value, DType::kI64, {1}); }
 
 }  // namespace
@@ -100,86 +89,38 @@ class RingRows::Piece {
   AttentionParams p;
   TileUse use;
 
-  Piece(const RingRows& r, const Task& task, const KeyBlock& block, const RingChunk& keys,
-        float* out, float* lse)
-      : p(r.p_), head_(task.kv_head * r.shape_.group()) {
+  Piece(const RingRows& r, const Task& task, const RingKeys& block, const RingChunk& keys,
+        float* out, float* lse) {
     const Sequence& s = task.sequence->s;
-    const auto b = static_cast<size_t>(s.b);
     const RingChunk& rows = task.rows;
     const int64_t group = r.shape_.group();
-    a.q = rows_view(rows_of(r.a_.q, s.b, s.q_first), rows.local, rows.count, head_, group,
-                    r.shape_.head_dim);
-    a.k = rows_view(rows_of(block.k, s.b, block.first[b]), keys.local, keys.count, task.kv_head, 1,
-                    r.shape_.head_dim);
-    a.v = rows_view(rows_of(block.v, s.b, block.first[b]), keys.local, keys.count, task.kv_head, 1,
-                    r.shape_.v_dim);
+    const RingHeads heads{task.kv_head * group, group, task.kv_head, 1};
+    a = ring_piece_args(r.a_, s, block, rows, keys, heads);
     a.out = contiguous(out, DType::kF32, {1, rows.count, group, r.shape_.v_dim});
     a.lse = contiguous(lse, DType::kF32, {1, group, rows.count});
-
-    p.sinks = {};
-    p.mask.diagonal = Diagonal::kBottomRight;
-    q_start_ = rows.first + s.mask.d - keys.first;
-    p.mask.q_start = index_view(q_start_);
-    if (p.mask.block_size > 0 && !p.mask.causal) {  // its default names a position too
-      origin_ = s.mask.block_origin - keys.first;
-      p.mask.block_origin = index_view(origin_);
-    }
-    shift(p.mask.prefix_lens, s.mask.prefix, keys.first, prefix_);
-    shift(p.mask.hole_starts, s.mask.hole_begin, keys.first, hole_begin_);
-    shift(p.mask.hole_ends, s.mask.hole_end, keys.first, hole_end_);
-    cut(p.mask.keep, s.b, rows, keys, group);
-    cut(p.bias, s.b, rows, keys, group);
-    if (p.alibi_slopes) {
-      TensorView& t = p.alibi_slopes;
-      const int64_t step = t.stride[t.rank == 2 ? 1 : 0];
-      t.data = element(t, head_ * step + (t.rank == 2 ? s.b * t.stride[0] : 0));
-      t.rank = 1;
-      t.shape[0] = group;
-      t.stride[0] = step;
-    }
-    if (block.ids) {
-      p.mask.q_segment_ids =
-          ids_view(ids_of(r.p_.mask.q_segment_ids, s.b, s.q_first), rows.local, rows.count);
-      p.mask.kv_segment_ids =
-          ids_view(ids_of(block.ids, s.b, block.first[b]), keys.local, keys.count);
+    p = ring_piece_params(r.p_, s, block, rows, keys, heads);
+    const RowMask mask = ring_piece_mask(s.mask, rows, keys);
+    const MaskSpec& of_call = r.p_.mask;
+    name(p.mask.q_start, mask.d, q_start_);
+    if (mask.block_size > 0) name(p.mask.block_origin, mask.block_origin, origin_);
+    if (of_call.prefix_lens) name(p.mask.prefix_lens, mask.prefix, prefix_);
+    if (of_call.hole_starts) {
+      name(p.mask.hole_starts, mask.hole_begin, hole_begin_);
+      name(p.mask.hole_ends, mask.hole_end, hole_end_);
     }
     if (r.p_.dropout_p <= 0.0f) return;
     use.dropout = &r.dropout_;
     use.first_row = rows.first;
     use.first_key = keys.first;
-    use.first_head = s.b * r.shape_.heads + head_;
+    use.first_head = s.b * r.shape_.heads + heads.first;
   }
 
  private:
-  static void shift(TensorView& word, int64_t value, int64_t first_key, int64_t& shifted) {
-    if (!word) return;
-    shifted = value - first_key;
-    word = index_view(shifted);
-  }
-  static TensorView ids_view(const IndexVector& ids, int64_t first, int64_t count) {
-    TensorView view;
-    view.dtype = ids.wide ? DType::kI64 : DType::kI32;
-    view.data = const_cast<std::byte*>(ids.data) + first * ids.stride * size_bytes(view.dtype);
-    view.rank = 2;
-    view.shape = {1, count};
-    view.stride = {0, ids.stride};
-    return view;
-  }
-  // Of keep or bias [batch, heads, own rows, keys of the whole sequence], this piece's part.
-  void cut(TensorView& t, int64_t b, const RingChunk& rows, const RingChunk& keys, int64_t group) {
-    if (!t) return;
-    const BroadcastView full(t);
-    const auto dim = [&](int from_end) { return t.rank > from_end ? t.dim(-1 - from_end) : 1; };
-    TensorView part = t;
-    part.data = element(t, b * full.b + head_ * full.h + rows.local * full.i + keys.first * full.j);
-    part.rank = 4;
-    part.shape = {1, dim(2) == 1 ? 1 : group, dim(1) == 1 ? 1 : rows.count,
-                  dim(0) == 1 ? 1 : keys.count};
-    part.stride = {0, full.h, full.i, full.j};
-    t = part;
+  static void name(TensorView& word, int64_t value, int64_t& kept) {
+    kept = value;
+    word = index_view(kept);
   }
 
-  const int64_t head_;
   int64_t q_start_ = 0, origin_ = 0, prefix_ = 0, hole_begin_ = 0, hole_end_ = 0;
 };
 
@@ -244,7 +185,7 @@ int64_t RingRows::slot(const Task& task, int64_t row, int64_t head) const {
   return (first + task.rows.local + row) * shape_.heads + task.kv_head * shape_.group() + head;
 }
 
-Status RingRows::attend(const KeyBlock& block) {
+Status RingRows::attend(const RingKeys& block) {
   std::atomic<bool> failed{false};
   Status first{};
   parallel(context_, workers_, static_cast<int64_t>(tasks_.size()),
@@ -255,7 +196,7 @@ Status RingRows::attend(const KeyBlock& block) {
   return first;
 }
 
-Status RingRows::attend(const Task& task, const KeyBlock& block, int32_t worker) const {
+Status RingRows::attend(const Task& task, const RingKeys& block, int32_t worker) const {
   const RingChunk& rows = task.rows;
   const PartialBytes partial = partial_bytes(ops_, a_);
   std::byte* const scratch = scratch_->of(worker);
@@ -272,9 +213,7 @@ Status RingRows::attend(const Task& task, const KeyBlock& block, int32_t worker)
       const int64_t next = std::min(end, (j / kPieceKeys + 1) * kPieceKeys);
       const RingChunk keys{j, next - j, chunk.local + j - chunk.first};
       j = next;
-      if (task.sequence->s.mask.classify(rows.first, rows.first + rows.count, keys.first,
-                                         keys.first + keys.count) == TileKind::kSkip)
-        continue;
+      if (ring_piece_hidden(task.sequence->s.mask, rows, keys)) continue;
       const Piece piece(*this, task, block, keys, out, lse);
       if (const Status s = run_tiles(ops_, piece.a, piece.p, context, piece.use); !s) return s;
       join(task, out, lse);

@@ -8,25 +8,11 @@
 #include "backends/native/held_memory.h"
 #include "backends/native/isa/tile_ops.h"
 #include "backends/native/scratch.h"
-#include "ops/common/layout.h"
 #include "ops/common/philox.h"
-#include "ops/ring/ring_schedule.h"
+#include "ops/ring/ring_blocks.h"
 
 // The local part of ring attention: one rank's query rows and what they have gathered so far.
 namespace attend::native {
-
-// Keys and values of some rank: the call's own tensors, or a block that came in.
-struct KeyBlock {
-  TensorView k, v, ids;            // ids are absent without segments
-  std::vector<int64_t> first;      // by sequence: its first row, where k has no batch
-  std::vector<RingChunks> chunks;  // by sequence: which of the whole sequence's keys these are
-};
-
-// One sequence as this rank sees it; the mask counts in original positions and whole lengths.
-struct RingSequence {
-  Sequence s;
-  RingChunks rows;
-};
 
 class RingRows {
  public:
@@ -40,7 +26,7 @@ class RingRows {
   explicit operator bool() const { return gathered_ != nullptr && *scratch_; }
 
   // Joins the keys of one block into every row that may see some of them.
-  Status attend(const KeyBlock& block);
+  Status attend(const RingKeys& block);
 
   // Sinks, the division by the sums, and the rows' way out.
   void finish();
@@ -59,7 +45,7 @@ class RingRows {
   class Piece;
 
   bool take_memory();
-  Status attend(const Task& task, const KeyBlock& block, int32_t worker) const;
+  Status attend(const Task& task, const RingKeys& block, int32_t worker) const;
   void join(const Task& task, const float* out, const float* lse) const;
   void finish(const Task& task) const;
   int64_t slot(const Task& task, int64_t row, int64_t head) const;

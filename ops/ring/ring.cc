@@ -5,6 +5,7 @@
 #include "attend/operator.h"
 #include "ops/checks.h"
 #include "ops/ring/abort.h"
+#include "ops/ring/ring_schedule.h"
 
 namespace attend {
 namespace {
@@ -25,7 +26,8 @@ void check_placement(const AttentionArgs& a, const AttentionParams& p) {
   if (ring->size() < 1 || ring->rank() < 0 || ring->rank() >= ring->size())
     throw_invalid("ring", "ring_transport rank is " + std::to_string(ring->rank()) + " of " +
                               std::to_string(ring->size()) + ", expected 0 to size - 1");
-  if (a.q && !ring->reaches(a.q.device.type))
+  // Blocks of other devices may pass through native memory.
+  if (a.q && !ring->reaches(a.q.device.type) && !ring->reaches(DeviceType::kNative))
     throw_unsupported("ring", std::string("ring_transport does not reach the memory of ") +
                                   name(a.q.device.type) +
                                   ", expected one that does; use a transport of that device");
@@ -39,6 +41,18 @@ TensorView without_keys(TensorView t) {
 }
 
 }  // namespace
+
+std::array<RingSpan, 2> ring_cut(RingPlacement placement, int64_t length, int32_t rank,
+                                 int32_t ranks) {
+  if (length < 0)
+    throw_invalid("ring_cut", "length is " + std::to_string(length) + ", expected 0 or more");
+  if (ranks < 1)
+    throw_invalid("ring_cut", "ranks is " + std::to_string(ranks) + ", expected 1 or more");
+  if (rank < 0 || rank >= ranks)
+    throw_invalid("ring_cut", "rank is " + std::to_string(rank) + ", expected 0 to " +
+                                  std::to_string(ranks - 1));
+  return ring_spans(placement, length, rank, ranks);
+}
 
 void RingAttention::check(const AttentionArgs& a, const AttentionParams& p) const {
   refuse_words_of_others("ring", a, p, {"ring_transport"});

@@ -1,9 +1,6 @@
 #include "ops/ring/ring_schedule.h"
 
 #include <algorithm>
-#include <string>
-
-#include "ops/checks.h"
 
 namespace attend {
 namespace {
@@ -22,7 +19,7 @@ RingSpan chunk_of(int64_t length, int64_t c, int64_t chunks) {
 std::array<RingSpan, 2> spans_of(RingPlacement placement, const RingLengths& lengths,
                                  int32_t rank) {
   if (placement == RingPlacement::kZigzag)
-    return ring_cut(placement, lengths.all_held(), rank, lengths.ranks);
+    return ring_spans(placement, lengths.all_held(), rank, lengths.ranks);
   int64_t first = 0;
   for (int32_t r = 0; r < rank; ++r) first += lengths.held_by(r);
   return {RingSpan{first, lengths.held_by(rank)}, RingSpan{}};
@@ -34,15 +31,8 @@ int64_t overlap(RingSpan span, int64_t used) {
 
 }  // namespace
 
-std::array<RingSpan, 2> ring_cut(RingPlacement placement, int64_t length, int32_t rank,
-                                 int32_t ranks) {
-  if (length < 0)
-    throw_invalid("ring_cut", "length is " + std::to_string(length) + ", expected 0 or more");
-  if (ranks < 1)
-    throw_invalid("ring_cut", "ranks is " + std::to_string(ranks) + ", expected 1 or more");
-  if (rank < 0 || rank >= ranks)
-    throw_invalid("ring_cut", "rank is " + std::to_string(rank) + ", expected 0 to " +
-                                  std::to_string(ranks - 1));
+std::array<RingSpan, 2> ring_spans(RingPlacement placement, int64_t length, int32_t rank,
+                                   int32_t ranks) {
   if (placement == RingPlacement::kContiguous) return {chunk_of(length, rank, ranks), RingSpan{}};
   const int64_t chunks = 2 * int64_t{ranks};
   return {chunk_of(length, rank, chunks), chunk_of(length, chunks - 1 - rank, chunks)};

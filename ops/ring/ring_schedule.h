@@ -1,4 +1,5 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -6,6 +7,10 @@
 
 // Which rows of a sequence are where in a ring: pure functions of lengths, for every backend.
 namespace attend {
+
+// What ring_cut answers (attend/ring.h) to arguments that are right.
+std::array<RingSpan, 2> ring_spans(RingPlacement placement, int64_t length, int32_t rank,
+                                   int32_t ranks);
 
 // Whose block a rank works on at a step: its own first, then those of the ranks before it.
 inline int32_t ring_source(int32_t rank, int32_t step, int32_t ranks) {
