@@ -4,9 +4,6 @@
 
 namespace attend::gpu::unit {
 
-template <class T>
-inline constexpr bool kIsHalf = T::kDType == DType::kF16;
-
 // Two f32, rounded to nearest even; lo in the lower half.
 template <class T>
 ATTEND_DEVICE uint32_t pack(float lo, float hi) {

@@ -1,26 +1,16 @@
 #pragma once
-// Matrix<T> by v_mfma_f32_16x16x16 of a wave of 64. Both products are computed transposed, S^T = K
-// Q^T and O^T = V^T P^T: then a lane's accumulators lie in one row of S, 4 (lane / 16) + e being the
-// key, and rounded to 16 bits they are the second operand of the next product as they stand.
+// Matrix<T> by v_mfma_f32_16x16x16 of a wave of 64. A lane's accumulators are keys 4 (lane / 16) + e
+// of its row, and rounded to 16 bits they are the second operand of the next product as they stand.
 //
 // A product of scores is two instructions, so that a lane reads 16 bytes at a time: step n takes
 // dims 8 (lane / 16) + 4 n + (0..3) from both operands.
+#include "backends/rocm/matrix_transposed.h"
 
 namespace attend::gpu {
 
 template <class T>
-struct Matrix {
-  static constexpr MatrixUnit kUnit = MatrixUnit::kMfma16;
-  static constexpr int kDepth = 32, kTile = 4, kSlots = 1;
-
-  static ATTEND_DEVICE constexpr int slot(int) { return 0; }
-  static ATTEND_DEVICE int row(int lane, int) { return lane % 16; }
-  static ATTEND_DEVICE int column(int lane, int e) { return lane / 16 * 4 + e; }
-  template <class Op>
-  static ATTEND_DEVICE float over_row(Thread& x, float v, Op op) {
-    v = op(v, x.shfl_xor(v, 16));
-    return op(v, x.shfl_xor(v, 32));
-  }
+struct Matrix : MatrixTransposed<MatrixUnit::kMfma16> {
+  static constexpr int kDepth = 32;
 
   struct Rows {
     uint32_t w[4];
@@ -44,10 +34,6 @@ struct Matrix {
   template <int pitch>
   static ATTEND_DEVICE int values_at(int lane) {
     return lane % 16 * pitch + lane / 16 * 4;
-  }
-  template <int pitch>
-  static ATTEND_DEVICE constexpr int value_offset(int key, int dim) {
-    return dim * pitch + key;
   }
 
   static ATTEND_DEVICE Rows rows(Thread&, const uint16_t* at) {

@@ -1,23 +1,15 @@
 #pragma once
-// Matrix<T> by v_wmma_f32_16x16x16 of a wave of 32, transposed as on CDNA: S^T = K Q^T and O^T = V^T
-// P^T. Accumulator e of a lane is row 2 e + lane / 16 of the product; with the rows of the first
-// operand read in the order below, that is key (or dim) 8 (lane / 16) + e. Operands are 16 elements
-// a lane, the same in lanes 16 apart, so weights are exchanged between these.
+// Matrix<T> by v_wmma_f32_16x16x16 of a wave of 32. Accumulator e of a lane is row 2 e + lane / 16 of
+// the product; with the rows of the first operand read in the order below, that is key (or dim)
+// 8 (lane / 16) + e. Operands are 16 elements a lane, the same in lanes 16 apart, so weights are
+// exchanged between these.
+#include "backends/rocm/matrix_transposed.h"
 
 namespace attend::gpu {
 
 template <class T>
-struct Matrix {
-  static constexpr MatrixUnit kUnit = MatrixUnit::kWmma16;
-  static constexpr int kDepth = 16, kTile = 8, kSlots = 1;
-
-  static ATTEND_DEVICE constexpr int slot(int) { return 0; }
-  static ATTEND_DEVICE int row(int lane, int) { return lane % 16; }
-  static ATTEND_DEVICE int column(int lane, int e) { return lane / 16 * 8 + e; }
-  template <class Op>
-  static ATTEND_DEVICE float over_row(Thread& x, float v, Op op) {
-    return op(v, x.shfl_xor(v, 16));
-  }
+struct Matrix : MatrixTransposed<MatrixUnit::kWmma16> {
+  static constexpr int kDepth = 16;
 
   struct Rows {
     uint32_t w[8];
@@ -38,10 +30,6 @@ struct Matrix {
   template <int pitch>
   static ATTEND_DEVICE int values_at(int lane) {
     return keys_at<pitch>(lane);
-  }
-  template <int pitch>
-  static ATTEND_DEVICE constexpr int value_offset(int key, int dim) {
-    return dim * pitch + key;
   }
 
   static ATTEND_DEVICE Rows rows(Thread&, const uint16_t* at) {

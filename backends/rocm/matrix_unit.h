@@ -5,9 +5,6 @@
 
 namespace attend::gpu::unit {
 
-template <class T>
-inline constexpr bool kIsHalf = T::kDType == DType::kF16;
-
 // To the bits of T, to nearest even. What is rounded here is a weight or an output: a NaN among
 // them has come through an instruction, which leaves its upper bits set.
 template <class T>

@@ -44,7 +44,9 @@ struct Bfloat {
   static constexpr DType kDType = DType::kBF16;
 };
 
-// Kinds of waiting that a tile's way into shared memory may need: see body/matrix_stage.h.
+template <class T>
+inline constexpr bool kIsHalf = T::kDType == DType::kF16;
+
 struct alignas(16) Chunk {  // 8 elements
   uint32_t w[4];
 };

@@ -7,30 +7,18 @@
 namespace attend::gpu::unit {
 
 template <class T>
-void multiply(const Thread& x, float* c, const uint32_t* a, const uint32_t* b,
-              simt::Place at = simt::Place::current()) {
-  ProductArgs args{c, a, b};
-  simt::warp_collective(
-      x, args,
-      [](simt::Lanes<ProductArgs> lanes) {
-        float ma[16][16], mb[16][16], mc[16][16];
-        const auto twice = [](const uint32_t* one, const uint32_t* other, int k) {
-          return one[k >> 1] == other[k >> 1] ? part<T>(one, k) : NAN;
-        };
-        const auto element = [&](int i, int j) -> float& {
-          return lanes[i % 2 == 0 ? j : j + 16].c[i >> 1];
-        };
-        for (int n = 0; n < 16; ++n)
-          for (int k = 0; k < 16; ++k) {
-            ma[n][k] = twice(lanes[n].a, lanes[n + 16].a, k);
-            mb[k][n] = twice(lanes[n].b, lanes[n + 16].b, k);
-            mc[n][k] = element(n, k);
-          }
-        add_product(ma, mb, mc);
-        for (int i = 0; i < 16; ++i)
-          for (int j = 0; j < 16; ++j) element(i, j) = mc[i][j];
-      },
-      at);
-}
+struct Product {
+  using Lanes = simt::Lanes<ProductArgs>;
+  static constexpr int kColumns = 16;
+
+  static float a(Lanes lanes, int i, int k) { return twice(lanes[i].a, lanes[i + 16].a, k); }
+  static float b(Lanes lanes, int k, int j) { return twice(lanes[j].b, lanes[j + 16].b, k); }
+  static float& c(Lanes lanes, int i, int j) { return lanes[i % 2 == 0 ? j : j + 16].c[i >> 1]; }
+
+ private:
+  static float twice(const uint32_t* one, const uint32_t* other, int k) {
+    return one[k >> 1] == other[k >> 1] ? part<T>(one, k) : NAN;
+  }
+};
 
 }  // namespace attend::gpu::unit
