@@ -23,7 +23,8 @@ ATTEND_DEVICE int again(int v) {
 }
 
 // Between the parts of a step, where the compiler may need to be told not to begin the next.
-ATTEND_DEVICE void end_part() {}
+template <class... Values>
+ATTEND_DEVICE void end_part(Values&...) {}
 
 // 2^x to 2 ulp; results below the normal numbers are 0.
 ATTEND_DEVICE float exp2(float x) {

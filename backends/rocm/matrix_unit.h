@@ -28,6 +28,18 @@ ATTEND_DEVICE int again(int v) {
 // Nothing that follows is begun before what stands before it: between the parts of a step, whose
 // operands would fill the registers together.
 ATTEND_DEVICE void end_part() { __builtin_amdgcn_sched_barrier(0); }
+// The same, and these values are there: products that the compiler puts off until they are used, in
+// another branch, would leave all their operands in registers till then.
+template <int kRows, int kKeys, int kTile>
+ATTEND_DEVICE void end_part(float (&values)[kRows][kKeys][kTile]) {
+#pragma unroll
+  for (int r = 0; r < kRows; ++r)
+#pragma unroll
+    for (int k = 0; k < kKeys; ++k)
+#pragma unroll
+      for (int e = 0; e < kTile; ++e) asm volatile("" : "+v"(values[r][k][e]));
+  end_part();
+}
 
 // 2^x to 1 ulp; results below the normal numbers are 0.
 ATTEND_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }

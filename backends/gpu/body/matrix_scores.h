@@ -194,6 +194,8 @@ class MatrixScores {
 #pragma unroll
           for (int e = 0; e < M::kTile; ++e) s[at / kKeys][at % kKeys][e] = mine[e * Thread::kWarp];
     }
+// Not unrolled: where each exchange reads would stay in registers from step to step.
+#pragma unroll 1
     for (int m = 1; m < Thread::kWarp; m *= 2) {
       low |= x.shfl_xor(low, m);
       high |= x.shfl_xor(high, m);

@@ -110,7 +110,7 @@ class MatrixTiles {
       if (sees) {
         scores.make_masks(step.j + key0(), selects);
         multiply_q_k(s);
-        unit::end_part();
+        unit::end_part(s);
         seen = scores.finish(step.j + key0(), s);
       }
       if (hides) leave_seen(seen);

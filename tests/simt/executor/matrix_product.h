@@ -26,7 +26,8 @@ uint32_t pack(float lo, float hi) {
 }
 
 inline int again(int v) { return v; }
-inline void end_part() {}
+template <class... Values>
+void end_part(Values&...) {}
 inline float exp2(float x) { return std::exp2(x); }
 
 struct ProductArgs {
