@@ -112,18 +112,12 @@ function(attend_cuda_images stem)
     set(image ${path}.${arch})
     string(REPLACE sm_ compute_ virtual ${arch})
     string(REPLACE sm_ "" number ${arch})
-    set(ptx ${image}.ptx)
-    if(arch STREQUAL "sm_100a")
-      # No kernel uses what only this one has, and from its own PTX, ptxas 13.0 spills in matrix_wide_*_128.
-      set(ptx ${path}.sm_80.ptx)
-    else()
-      add_custom_command(OUTPUT ${ptx}
-        COMMAND ${ATTEND_NVCC} ${ATTEND_NVCC_FLAGS} -ptx -gencode arch=${virtual},code=${virtual} ${ATTEND_GPU_INCLUDES}
-          -MD -MF ${ptx}.d ${source} -o ${ptx}
-        DEPENDS ${source} DEPFILE ${ptx}.d COMMENT "nvcc ${stem} ${arch}" VERBATIM)
-    endif()
-    add_custom_command(OUTPUT ${image}.cubin COMMAND ${ATTEND_PTXAS} -O3 -arch=${arch} ${ptx} -o ${image}.cubin
-      DEPENDS ${ptx} COMMENT "ptxas ${stem} ${arch}" VERBATIM)
+    add_custom_command(OUTPUT ${image}.ptx
+      COMMAND ${ATTEND_NVCC} ${ATTEND_NVCC_FLAGS} -ptx -gencode arch=${virtual},code=${virtual} ${ATTEND_GPU_INCLUDES}
+        -MD -MF ${image}.ptx.d ${source} -o ${image}.ptx
+      DEPENDS ${source} DEPFILE ${image}.ptx.d COMMENT "nvcc ${stem} ${arch}" VERBATIM)
+    add_custom_command(OUTPUT ${image}.cubin COMMAND ${ATTEND_PTXAS} -O3 -arch=${arch} ${image}.ptx -o ${image}.cubin
+      DEPENDS ${image}.ptx COMMENT "ptxas ${stem} ${arch}" VERBATIM)
     list(APPEND parts --image3=kind=elf,sm=${number},file=${image}.cubin)
     list(APPEND files ${image}.cubin)
   endforeach()

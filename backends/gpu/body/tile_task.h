@@ -73,7 +73,10 @@ ATTEND_DEVICE TileKind planned(const DevicePlan& plan, const TileTask& t, int64_
   const TileKind* kinds =
       plan.kinds + (t.seq.b * plan.planes + plane) * plan.row_tiles * int64_t{plan.key_tiles};
   bool any = false, all = true;
+// Not unrolled: many kinds at once take registers that accumulators need.
+#pragma unroll 1
   for (int64_t r = t.position(0) / plan.rows; r <= t.position(t.rows() - 1) / plan.rows; ++r)
+#pragma unroll 1
     for (int64_t c = j0 / plan.keys; c <= (j1 - 1) / plan.keys; ++c) {
       const TileKind kind = kinds[r * plan.key_tiles + c];
       any |= kind != TileKind::kSkip;
