@@ -71,6 +71,11 @@ GdnCase bare() {
   c.sizes = {2, 4, 20, 24};
   return c;
 }
+GdnCase uneven() {  // no multiple of what kernels take at once
+  GdnCase c = bare();
+  c.chunk = 20;
+  return c;
+}
 GdnCase layer() {
   GdnCase c = bare();
   c.conv = GdnConv::kFourBias;
@@ -210,7 +215,7 @@ TEST_P(GdnBits, AnyLayoutOfMemory) {
 }
 
 TEST_P(GdnBits, ResumedAtEveryCut) {
-  for (const GdnCase& c : {bare(), layer(), channels()}) {
+  for (const GdnCase& c : {bare(), uneven(), layer(), channels()}) {
     GdnTensors t(c);
     const GdnGold gold = t.gold();
     const auto first = run(t);

@@ -30,6 +30,29 @@ AttentionCase edge(int64_t rows, int64_t keys, Rule rule, OpId op) {
   return c;
 }
 
+// Every row of the operators that take the case; how many did.
+int run_rows(const AttentionCase& c, CaseTensors& t) {
+  SCOPED_TRACE(name(c));
+  const Judge judge(t.args, t.params);
+  int calls = 0;
+  for (OpId op : {OpId::kFlash, OpId::kSplash, OpId::kPaged}) {
+    if (!in_domain(op, c)) continue;
+    for (const AttentionKernel& row : test_rows(op)) {
+      t.reset_outputs();
+      try {
+        run_row(row, t.args, t.params);
+      } catch (const Error& e) {
+        EXPECT_EQ(e.code(), ErrorCode::kUnsupported) << e.what();
+        continue;
+      }
+      ++calls;
+      const auto verdicts = judge.compare(t.args);
+      EXPECT_TRUE(all_ok(verdicts)) << row.name << "\n" << to_string(verdicts);
+    }
+  }
+  return calls;
+}
+
 class TileEdges : public ::testing::TestWithParam<Rule> {};
 
 TEST_P(TileEdges, OfRowsAndOfKeys) {
@@ -43,24 +66,8 @@ TEST_P(TileEdges, OfRowsAndOfKeys) {
       for (OpId cache : {OpId::kFlash, OpId::kPaged}) {
         const AttentionCase c = edge(edges[n], edges[m], GetParam(), cache);
         if (cache == OpId::kPaged && c.diagonal == Diagonal::kTopLeft) continue;
-        SCOPED_TRACE(name(c));
         CaseTensors t = make_tensors(c);
-        const Judge judge(t.args, t.params);
-        for (OpId op : {OpId::kFlash, OpId::kSplash, OpId::kPaged}) {
-          if (!in_domain(op, c)) continue;
-          for (const AttentionKernel& row : test_rows(op)) {
-            t.reset_outputs();
-            try {
-              run_row(row, t.args, t.params);
-            } catch (const Error& e) {
-              ASSERT_EQ(e.code(), ErrorCode::kUnsupported) << e.what();
-              continue;
-            }
-            ++calls;
-            const auto verdicts = judge.compare(t.args);
-            EXPECT_TRUE(all_ok(verdicts)) << row.name << "\n" << to_string(verdicts);
-          }
-        }
+        calls += run_rows(c, t);
       }
     }
   }
@@ -71,6 +78,44 @@ INSTANTIATE_TEST_SUITE_P(Rows, TileEdges,
                          ::testing::Values(Rule::kBottomRight, Rule::kTopLeft, Rule::kStarts,
                                            Rule::kWindow),
                          [](const auto& p) { return std::string(rule_name(p.param)); });
+
+// A step of keys inside a hole is left out; one key before or behind it is not.
+TEST(HoleEdges, OfKeys) {
+  const bool full = tier_from_environment() == Tier::kFull;
+  constexpr int32_t kBegins[] = {0, 1, 15, 16, 17, 31, 32, 33, 63, 64, 65},
+                    kEnds[] = {63, 64, 65, 127, 128, 129};
+  int calls = 0;
+  for (int64_t rows : {2, 40})  // kernels of their own
+    for (size_t n = 0; n < std::size(kBegins); ++n)
+      for (size_t m = 0; m < std::size(kEnds); ++m) {
+        if (kBegins[n] >= kEnds[m] || (!full && (n + m) % 2 == 1)) continue;
+        AttentionCase c = edge(rows, 130, Rule::kBottomRight, OpId::kFlash);
+        c.dtype = m % 4 < 2 ? DType::kBF16 : DType::kF16;
+        c.hole = true;
+        CaseTensors t = make_tensors(c);
+        *static_cast<int32_t*>(t.params.mask.hole_starts.data) = kBegins[n];
+        *static_cast<int32_t*>(t.params.mask.hole_ends.data) = kEnds[m];
+        SCOPED_TRACE("hole of keys " + std::to_string(kBegins[n]) + " to " +
+                     std::to_string(kEnds[m]));
+        calls += run_rows(c, t);
+      }
+  EXPECT_GT(calls, 100 * static_cast<int>(test_devices().size()));
+}
+
+// The corners of a tile decide what splash's plan says of it: rows that see all but its last key, or
+// nothing but that.
+TEST(PlanEdges, OfKeys) {
+  int calls = 0;
+  for (int64_t rows : {3, 130})
+    for (int64_t keys = 126; keys <= 132; ++keys)
+      for (int32_t window : {-1, 0, 2}) {
+        AttentionCase c = edge(rows, keys, Rule::kBottomRight, OpId::kSplash);
+        c.window_left = window;
+        CaseTensors t = make_tensors(c);
+        calls += run_rows(c, t);
+      }
+  EXPECT_GT(calls, 80 * static_cast<int>(test_devices().size()));
+}
 
 }  // namespace
 }  // namespace attend::testing

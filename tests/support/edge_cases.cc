@@ -163,6 +163,39 @@ void add_caches(std::vector<AttentionCase>& list) {
   }
 }
 
+// Every narrow type of cache under every type of q, for few rows and for many, which have kernels of
+// their own, with nothing that a tuned row refuses.
+void add_cache_types(std::vector<AttentionCase>& list) {
+  constexpr DType kCaches[] = {DType::kF8E4M3, DType::kF8E5M2, DType::kI8};
+  for (Family family : {Family::kPaged, Family::kDecode})
+    for (int64_t rows : {2, 40})
+      for (size_t n = 0; n < std::size(kCaches); ++n)
+        for (DType dtype : kDTypes) {
+          if (family == Family::kDecode && rows > 2) continue;
+          AttentionCase c = cached(family, rows, 70, 64);
+          c.dtype = dtype;
+          c.heads = 2;
+          c.k_cache = kCaches[n], c.v_cache = kCaches[(n + (rows == 2 ? 1 : 0)) % 3];
+          c.descale = Descale::kBatchHeads;
+          list.push_back(c);
+        }
+}
+
+// Blocks that are tiles of splash's plan, smaller and larger than those of its kernels.
+void add_block_masks(std::vector<AttentionCase>& list) {
+  for (int32_t q : {32, 64, 128})
+    for (int32_t k : {32, 64, 128}) {
+      AttentionCase c = sized(150, 200, 64);
+      c.family = Family::kSplash;
+      c.dtype = q == k ? DType::kF16 : DType::kBF16;
+      c.heads = 2;
+      c.block_mask = k == 128 ? Spread::kHeadsRowsKeys : Spread::kRowsKeys;
+      c.block_mask_q = q, c.block_mask_k = k;
+      c.causal = q == 32;
+      list.push_back(c);
+    }
+}
+
 // What frameworks ask of sdpa, and so what a vendor's library takes: few words, no lse.
 void add_framework_calls(std::vector<AttentionCase>& list) {
   struct Shape {
@@ -198,6 +231,8 @@ std::vector<AttentionCase> edge_cases(bool full) {
   add_head_dims(list);
   add_corners(list);
   add_caches(list);
+  add_cache_types(list);
+  add_block_masks(list);
   add_framework_calls(list);
   if (full) list.push_back(sized(3, 16500, 64));
   return list;
