@@ -5,6 +5,7 @@
 # attend_threads. DEVICES marks what runs on the rows of any device (tests/support/devices.h): for each plugin of the
 # build so many entries more, <name>_cuda_1 and so on, label simt, each with a part of the tests.
 add_custom_target(attend_threads)
+add_custom_target(attend_simt_tests)  # likewise, what has the label simt
 
 # What nearly every test includes, compiled once; ccache and precompiled headers do not go together.
 if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
@@ -45,6 +46,7 @@ function(attend_add_test name)
   endif()
   if(arg_SIMT OR CMAKE_CURRENT_SOURCE_DIR MATCHES "/tests/simt(/|$)")
     list(APPEND labels simt)
+    add_dependencies(attend_simt_tests ${name})
   endif()
   list(REMOVE_DUPLICATES labels)
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${arg_TIMEOUT})
@@ -72,6 +74,7 @@ function(attend_test_on_device name backend suffix label)
     return()
   endif()
   add_dependencies(${name} attend_${backend})
+  add_dependencies(attend_simt_tests ${name})
   set(environment "ATTEND_TEST_DEVICES=${backend}" "ATTEND_BACKENDS=${backend}"
     "ATTEND_BACKEND_PATH=$<TARGET_FILE_DIR:attend_${backend}>" ${ARGN})
   if(NOT ATTEND_TEST_REAL_DEVICES)
