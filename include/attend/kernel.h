@@ -52,6 +52,18 @@ struct ErrorWord {
   int32_t argument = 0;  // an ErrorArgument
   int64_t position = 0;  // flat position of the index in its tensor
   int64_t value = 0;     // what stood there
+//
+// Calls on a device may be captured into a CUDA or HIP graph, through a `stream` of the caller's that
+// captures: they wait for nothing and take memory in stream order alone.
+//   before   one such call outside a capture, which loads the kernels and makes the device's own
+//            error word
+//   during   no check(); an `allocator` of the caller's is asked once, for memory that the graph
+//            keeps
+//   replay   reads what the tensors hold by then, data as well as indices and lengths; addresses,
+//            shapes, strides, parameters and max_seqlen_* are those of the capture, and tensors,
+//            workspace and error word live as long as the graph. check() afterwards as ever.
+// With a workspace that is large enough and check_indices off nothing is allocated, which drivers
+// without memory in stream order (hipMallocAsync) need.
 };
 enum class ErrorArgument : int32_t {
   kNone,

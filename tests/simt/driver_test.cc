@@ -266,15 +266,23 @@ TEST_P(Driver, CaptureIsReplayed) {
 
 TEST_P(Driver, CaptureForbidsWhatWaits) {
   void *graph = nullptr, *data = nullptr;
-  ASSERT_EQ(d.begin_capture(stream), 0);
-  EXPECT_EQ(d.synchronize(stream), kForbiddenInCapture);
-  EXPECT_EQ(d.end_capture(stream, &graph), kCaptureBroken);
-  ASSERT_EQ(d.begin_capture(stream), 0);
-  EXPECT_EQ(d.allocate(&data, kBytes), kForbiddenInCapture);
-  EXPECT_EQ(d.end_capture(stream, &graph), kCaptureBroken);
-  ASSERT_EQ(d.begin_capture(stream), 0);
-  EXPECT_EQ(d.fill(to, 0, kBytes, nullptr), kForbiddenInCapture) << "the default stream";
-  EXPECT_EQ(d.end_capture(stream, &graph), kCaptureBroken);
+  const auto expect_refused = [&](const char* words, const auto& call) {
+    ASSERT_EQ(d.begin_capture(stream), 0);
+    EXPECT_EQ(call(), kForbiddenInCapture) << words;
+    EXPECT_THAT(d.text_of(kForbiddenInCapture),
+                AllOf(HasSubstr("when stream is capturing"), HasSubstr(words)));
+    EXPECT_EQ(d.end_capture(stream, &graph), kCaptureBroken);
+    EXPECT_THAT(d.text_of(kCaptureBroken), HasSubstr("a forbidden call has broken the capture"));
+  };
+  expect_refused("synchronisation of a stream that captures",
+                 [&] { return d.synchronize(stream); });
+  expect_refused("synchronisation while a stream captures", [&] { return d.synchronize(nullptr); });
+  expect_refused("synchronisation while a stream captures", [&] { return d.release(to); });
+  expect_refused("allocation while a stream captures", [&] { return d.allocate(&data, kBytes); });
+  expect_refused("allocation while a stream captures",
+                 [&] { return d.allocate_pinned(&data, kBytes); });
+  expect_refused("work on the default stream while a stream captures",
+                 [&] { return d.fill(to, 0, kBytes, nullptr); });
   // A thread may say that it knows what it does.
   int mode = 2;
   ASSERT_EQ(d.exchange_capture_mode(&mode), 0);

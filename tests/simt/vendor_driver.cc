@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <stdexcept>
 
 namespace attend::simt {
@@ -16,20 +17,32 @@ int VendorDriver::call(const char* of_cuda, const char* of_rocm, A... arguments)
 }
 
 VendorDriver::VendorDriver(const std::string& vendor)
-    : cuda_(vendor == "cuda"),
-      library_(dlopen((ATTEND_SIMT_DRIVERS "/libstand_in_" + vendor + ".so").c_str(),
-                      RTLD_NOW | RTLD_LOCAL)) {
+    : VendorDriver(vendor, {ATTEND_SIMT_DRIVERS "/libstand_in_" + vendor + ".so"}) {}
+
+VendorDriver VendorDriver::of_plugin(const std::string& vendor) {
+  const char* const wanted = std::getenv("ATTEND_SIMT");
+  if (wanted != nullptr && std::string(wanted) == "1") return VendorDriver(vendor);
+  if (vendor == "cuda") return {vendor, {"libcuda.so.1"}};
+  return {vendor, {"libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5"}};
+}
+
+VendorDriver::VendorDriver(const std::string& vendor, std::initializer_list<std::string> files)
+    : cuda_(vendor == "cuda") {
+  for (const std::string& file : files)
+    if (!library_) library_ = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library_) throw std::runtime_error(dlerror());
   void* context = nullptr;
   int code = call("cuInit", "hipInit", 0u);
   if (code == 0 && cuda_) code = call("cuDevicePrimaryCtxRetain", nullptr, &context, 0);
   if (code == 0 && cuda_) code = call("cuCtxSetCurrent", nullptr, context);
-  const void* const no_image = nullptr;
-  if (code == 0) code = call("cuModuleLoadData", "hipModuleLoadData", &module_, no_image);
   if (code != 0) throw std::runtime_error(text_of(code));
 }
 
 int VendorDriver::find(const char* kernel, void** function) {
+  const void* const no_image = nullptr;
+  if (!module_)
+    if (const int code = call("cuModuleLoadData", "hipModuleLoadData", &module_, no_image))
+      return code;
   return call("cuModuleGetFunction", "hipModuleGetFunction", function, module_, kernel);
 }
 

@@ -1,17 +1,21 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 
 #include "backends/gpu/call/kernel.h"
 
-// A stand-in driver as a program sees it that opens its library, by one set of names for both
-// vendors.
+// A driver as a program sees it that opens its library, by one set of names for both vendors.
 namespace attend::simt {
 
 class VendorDriver {
  public:
+  // The stand-in for the vendor's driver.
   explicit VendorDriver(const std::string& vendor);
+  // The driver that the vendor's plugin opens here: the machine's own, or the stand-in where
+  // ATTEND_SIMT=1 says so.
+  static VendorDriver of_plugin(const std::string& vendor);
 
   int launch(const char* kernel, gpu::Index3 grid, int threads, unsigned shared_bytes,
              const void* args, size_t arg_bytes, void* stream = nullptr);
@@ -48,12 +52,13 @@ class VendorDriver {
   std::string text_of(int error);
 
  private:
+  VendorDriver(const std::string& vendor, std::initializer_list<std::string> files);
   template <class... A>
   int call(const char* of_cuda, const char* of_rocm, A... arguments);
 
   bool cuda_;
-  void* library_;
-  void* module_ = nullptr;
+  void* library_ = nullptr;
+  void* module_ = nullptr;  // of all kernels, which only a stand-in has
 };
 
 }  // namespace attend::simt

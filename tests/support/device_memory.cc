@@ -78,9 +78,37 @@ void DeviceMemory::upload() {
       throw Error(ErrorCode::kOutOfMemory,
                   "DeviceMemory: " + std::to_string(s.allocated) + " bytes for " + s.names);
     s.device = s.allocation + s.before;
-    std::vector<std::byte> image(s.allocated, kGuard);
-    std::memcpy(image.data() + s.before, s.host, s.bytes);
-    copy(s.allocation, device_, image.data(), Device{}, s.allocated);
+    send(s);
+  }
+}
+
+void DeviceMemory::send(const Span& s) const {
+  std::vector<std::byte> image(s.allocated, kGuard);
+  std::memcpy(image.data() + s.before, s.host, s.bytes);
+  copy(s.allocation, device_, image.data(), Device{}, s.allocated);
+}
+
+std::vector<std::byte> DeviceMemory::bytes() const {
+  std::vector<std::byte> all;
+  for (const Span& s : spans_) all.insert(all.end(), s.host, s.host + s.bytes);
+  return all;
+}
+
+std::vector<std::byte> DeviceMemory::written_bytes() const {
+  std::vector<std::byte> all;
+  for (const Span& s : spans_)
+    if (s.written) all.insert(all.end(), s.host, s.host + s.bytes);
+  return all;
+}
+
+void DeviceMemory::replace(const std::vector<std::byte>& bytes) {
+  if (bytes.size() != this->bytes().size())
+    throw Error(ErrorCode::kInvalidArgument, "DeviceMemory: the tensors are not laid out alike");
+  const std::byte* from = bytes.data();
+  for (const Span& s : spans_) {
+    std::memcpy(s.host, from, s.bytes);
+    from += s.bytes;
+    send(s);
   }
 }
 

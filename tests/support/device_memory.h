@@ -23,6 +23,13 @@ class DeviceMemory {
   // Tells of a tensor in host memory; all of them before upload().
   void add(const char* name, const TensorView& view, bool written);
   void upload();
+  // The bytes of all tensors on the host.
+  std::vector<std::byte> bytes() const;
+  // Those of the tensors that a call writes.
+  std::vector<std::byte> written_bytes() const;
+  // Other bytes for all of them, as bytes() has told them of tensors laid out alike: on the host and
+  // at the same addresses of the device, guard bands anew.
+  void replace(const std::vector<std::byte>& bytes);
   // The tensor on the device.
   TensorView mirrored(const TensorView& view) const;
   // Brings everything back. Returns what was written that may not be, in words; empty if nothing.
@@ -40,6 +47,7 @@ class DeviceMemory {
     uint64_t before = 0, allocated = 0;  // bytes of the allocation before the span, and in all
   };
   static Span span_of(const char* name, const TensorView& view, bool written);
+  void send(const Span& s) const;
   void copy(void* to, Device to_device, const void* from, Device from_device, uint64_t bytes) const;
 
   Device device_;

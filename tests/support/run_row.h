@@ -24,6 +24,8 @@ class DeviceCall {
   // Waits for the call, brings its memory back, and throws what the error word holds.
   //   errors   kDeviceError where the call wrote what it may not
   void finish();
+  // The call's memory on the host, to be run again on other data at the same addresses.
+  DeviceMemory& memory() { return memory_; }
 
  private:
   Device device_;
