@@ -31,9 +31,11 @@ class Engine {
 const KernelLibrary* open_kernels(const char* hardware, std::string* why);
 
 std::unique_ptr<Engine> source_engine(const KernelLibrary& kernels, Arena& arena);
-// Starts tests/simt/interpreters/serve.py at the first launch and talks to it over pipes.
+// Starts tests/simt/interpreters/serve.py at the first launch, and once more at the one after it has
+// ended, and talks to it over pipes.
 //   ATTEND_SIMT_PYTHON   its Python, which has numpy
 //   ATTEND_SIMT_IMAGES   the folder of device images, by default that of the build
+//   ATTEND_SIMT_TIMEOUT  seconds that a launch may take, by default 600
 std::unique_ptr<Engine> interpreter_engine(const std::string& arch, Arena& arena);
 
 }  // namespace attend::simt
