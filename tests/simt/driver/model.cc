@@ -15,6 +15,9 @@ constexpr DeviceModel kModels[] = {
     {"rocm", "gfx942", "AMD Instinct MI300X", "cdna", 64, 9, 4, 64 << 10, kMultiprocessors},
     {"rocm", "gfx90a", "AMD Instinct MI250X", "cdna", 64, 9, 0, 64 << 10, kMultiprocessors},
     {"rocm", "gfx1100", "AMD Radeon RX 7900 XTX", "rdna", 32, 11, 0, 64 << 10, kMultiprocessors},
+    // For which the plugins carry no code.
+    {"cuda", "sm_75", "NVIDIA T4", "nv", 32, 7, 5, 64 << 10, kMultiprocessors},
+    {"rocm", "gfx906", "AMD Instinct MI50", "cdna", 64, 9, 0, 64 << 10, kMultiprocessors},
 };
 
 std::string word(const char* variable) {
