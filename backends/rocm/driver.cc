@@ -99,6 +99,14 @@ std::string find_arch(std::string_view properties) {
   return "gfx of an unknown kind";
 }
 
+// What the runtime does not tell: dies (XCDs), to which workgroups are dealt in turn. A device that is
+// partitioned or cut down has four, two or one of the eight, for which the eight's order does as well.
+int32_t dies_of(const DeviceInfo& info) {
+  constexpr int32_t kUnitsOfMi300a = 228;
+  if (info.arch != "gfx942") return 1;
+  return info.multiprocessors == kUnitsOfMi300a ? 6 : 8;
+}
+
 }  // namespace
 
 Status open() {
@@ -168,6 +176,7 @@ Code describe(int device, DeviceInfo* info) {
   info->name = properties.data();
   info->arch = find_arch({properties.data() + kNameBytes, properties.size() - kNameBytes});
   info->shared_bytes = static_cast<uint32_t>(shared);
+  info->dies = dies_of(*info);
   return 0;
 }
 

@@ -29,17 +29,26 @@ struct TileTask {
 
 // Which tile, column and part block n is. Under a causal mask the last rows have the most keys: they
 // go first, so that no multiprocessor ends with them.
+//
+// On a device of several dies block n runs on die n % dies. All tiles of a column, or of a part of
+// its keys, are put on one die, whose cache then fetches the keys once for them all: in each row of
+// tiles, columns change places within their group of `dies`. Columns beyond the last whole group go
+// to all dies in turn, so that none gets a block more than another has to.
 struct BlockPlace {
-  int64_t tile, column, part;
+  int32_t tile, column, part;
 
-  ATTEND_DEVICE BlockPlace(const TileGrid& g, int64_t n) {
-    const int64_t whole = g.whole_blocks();
-    const bool split = n >= whole;
-    if (split) n -= whole;
-    part = split ? n % g.parts : 0;
-    if (split) n /= g.parts;
-    column = n % g.columns;
-    tile = (split ? g.split_tiles : g.tiles) - 1 - n / g.columns;
+  // Blocks of a launch, and so columns x parts, are fewer than 2^31.
+  ATTEND_DEVICE BlockPlace(const TileGrid& g, int32_t n) {
+    const auto cut = static_cast<int32_t>(g.whole_blocks());
+    const bool split = n >= cut;
+    if (split) n -= cut;
+    const int32_t parts = split ? g.parts : 1;
+    const int32_t across = static_cast<int32_t>(g.columns) * parts, row = n / across;
+    int32_t place = n - row * across;
+    if (place < across - across % g.dies) place += n % g.dies - place % g.dies;
+    tile = (split ? g.split_tiles : g.tiles) - 1 - row;
+    column = place / parts;
+    part = place - column * parts;
   }
 };
 
@@ -52,7 +61,7 @@ ATTEND_DEVICE bool find_task(const TilesCall& call, const BlockPlace& place, Til
   task.stack = call.stack;
   task.stack_number = place.column % stacks;
   const int64_t stacked = task.seq.q_len * call.stack;
-  task.begin = place.tile * g.tile_rows;
+  task.begin = int64_t{place.tile} * g.tile_rows;
   task.end = task.begin + g.tile_rows < stacked ? task.begin + g.tile_rows : stacked;
   if (task.begin >= task.end) return false;
 

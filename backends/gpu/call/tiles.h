@@ -26,6 +26,7 @@ struct TileGrid {
   int32_t split_tiles = 0;  // the first tiles of a sequence, whose keys may be cut; 0 = none is
   int32_t parts = 1;        // most parts that a sequence can have
   int32_t record_rows = 0;  // most rows of a tile whose keys are cut
+  int32_t dies = 1;  // of the device, each with a cache of its own; blocks go to them in turn
 
   ATTEND_HD int64_t whole_blocks() const { return (tiles - split_tiles) * columns; }
   ATTEND_HD int64_t split_blocks() const { return split_tiles * columns * parts; }

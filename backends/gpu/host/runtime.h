@@ -15,6 +15,7 @@ struct DeviceInfo {
   std::string arch;                // of the image that runs there: "sm_90a", "gfx942"
   int32_t compute_capability = 0;  // of NVIDIA's: 90 = 9.0
   int32_t multiprocessors = 1;
+  int32_t dies = 1;           // that have a cache each, and get the blocks of a launch in turn
   int32_t warp = 32;          // threads that run in step
   uint32_t shared_bytes = 0;  // that a block may have
 };
