@@ -45,6 +45,9 @@ struct Api {
   Function<Code(Address, Address, size_t)> copy;
   Function<Code(Address, unsigned char, size_t, Handle)> fill;
   Function<Code(Handle)> synchronize;
+  Function<Code(Handle*, unsigned)> make_event;
+  Function<Code(Handle, Handle)> record;
+  Function<Code(Handle)> wait_for;
   Function<Code(int*)> exchange_capture_mode;
 } cu;
 
@@ -132,6 +135,9 @@ Status open() {
                          cu.copy.as("cuMemcpy"),
                          cu.fill.as("cuMemsetD8Async"),
                          cu.synchronize.as("cuStreamSynchronize"),
+                         cu.make_event.as("cuEventCreate"),
+                         cu.record.as("cuEventRecord"),
+                         cu.wait_for.as("cuEventSynchronize"),
                          cu.exchange_capture_mode.as("cuThreadExchangeStreamCaptureMode", false)});
   if (!s) return s;
   if (const Code code = cu.init(0u); code != 0) {
@@ -242,6 +248,12 @@ Code fill(void* data, uint8_t byte, uint64_t bytes, void* stream) {
   return cu.fill(address(data), byte, bytes, stream);
 }
 Code synchronize(void* stream) { return cu.synchronize(stream); }
+Code make_event(void** event) {
+  constexpr unsigned kBlockingNoTiming = 3;
+  return cu.make_event(event, kBlockingNoTiming);
+}
+Code record(void* event, void* stream) { return cu.record(event, stream); }
+Code wait_for(void* event) { return cu.wait_for(event); }
 
 Uncaptured::Uncaptured() : mode_(2) {  // relaxed
   if (cu.exchange_capture_mode) cu.exchange_capture_mode(&mode_);

@@ -44,6 +44,9 @@ struct Api {
   Function<Code(void*, const void*, size_t, int)> copy;
   Function<Code(void*, int, size_t, Handle)> fill;
   Function<Code(Handle)> synchronize;
+  Function<Code(Handle*, unsigned)> make_event;
+  Function<Code(Handle, Handle)> record;
+  Function<Code(Handle)> wait_for;
   Function<Code(int*)> exchange_capture_mode;
 } hip;
 
@@ -137,6 +140,9 @@ Status open() {
             hip.copy.as("hipMemcpy"),
             hip.fill.as("hipMemsetAsync"),
             hip.synchronize.as("hipStreamSynchronize"),
+            hip.make_event.as("hipEventCreateWithFlags"),
+            hip.record.as("hipEventRecord"),
+            hip.wait_for.as("hipEventSynchronize"),
             hip.exchange_capture_mode.as("hipThreadExchangeStreamCaptureMode", false)});
   if (!s) return s;
   if (const Code code = hip.init(0u); code != 0) {
@@ -239,6 +245,12 @@ Code fill(void* data, uint8_t byte, uint64_t bytes, void* stream) {
   return hip.fill(data, byte, bytes, stream);
 }
 Code synchronize(void* stream) { return hip.synchronize(stream); }
+Code make_event(void** event) {
+  constexpr unsigned kBlockingNoTiming = 3;
+  return hip.make_event(event, kBlockingNoTiming);
+}
+Code record(void* event, void* stream) { return hip.record(event, stream); }
+Code wait_for(void* event) { return hip.wait_for(event); }
 
 Uncaptured::Uncaptured() : mode_(2) {  // relaxed
   if (hip.exchange_capture_mode) hip.exchange_capture_mode(&mode_);

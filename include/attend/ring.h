@@ -49,7 +49,15 @@ ATTEND_API std::array<RingSpan, 2> ring_cut(RingPlacement placement, int64_t len
 // exchange is under way on each rank, so that two buffers suffice; the local work on one block runs
 // while the next one arrives. There is no barrier: a rank only ever waits for its two neighbours.
 // It fits MPI_Isend and MPI_Irecv, and a group of ncclSend and ncclRecv on a stream of its own.
-//   memory   of the device of the call (ExecContext::device); sizes in bytes; either may be 0
+//   memory   of the device of the call (ExecContext::device) where reaches() says so, and then
+//            `stream` is the call's; else native memory, pinned, and `stream` is null: the operator
+//            brings blocks there and back. What ranks tell one another first, some words each, is
+//            in native memory wherever that is reached. Sizes in bytes; either may be 0
+//   waits    on a GPU start() and wait() may return before anything has happened there, if what
+//            follows on `stream` waits; the operator itself waits for the device once where a call
+//            has index vectors (lengths, positions), once for its own keys where they pass through
+//            native memory, and then never for the block that it works on. Such a call is not for
+//            graph capture
 //   errors   a Status, whose text stays valid while the transport lives
 class ATTEND_API RingTransport {
  public:
@@ -57,7 +65,7 @@ class ATTEND_API RingTransport {
   virtual int32_t rank() const noexcept = 0;
   virtual int32_t size() const noexcept = 0;  // 1 or more
 
-  // Whether buffers in this kind of memory can be given.
+  // Whether buffers in this kind of memory can be given. A call on a GPU wants its or native's.
   virtual bool reaches(DeviceType device) const noexcept = 0;
 
   // Starts to send to rank + 1 and to receive from rank - 1 (modulo size). The bytes that are sent

@@ -27,10 +27,14 @@ void check_placement(const AttentionArgs& a, const AttentionParams& p) {
     throw_invalid("ring", "ring_transport rank is " + std::to_string(ring->rank()) + " of " +
                               std::to_string(ring->size()) + ", expected 0 to size - 1");
   // Blocks of other devices may pass through native memory.
-  if (a.q && !ring->reaches(a.q.device.type) && !ring->reaches(DeviceType::kNative))
-    throw_unsupported("ring", std::string("ring_transport does not reach the memory of ") +
-                                  name(a.q.device.type) +
+  if (!a.q || ring->reaches(a.q.device.type) || ring->reaches(DeviceType::kNative)) return;
+  const std::string device = name(a.q.device.type);
+  if (a.q.device.type == DeviceType::kNative)
+    throw_unsupported("ring", "ring_transport does not reach the memory of " + device +
                                   ", expected one that does; use a transport of that device");
+  throw_unsupported("ring", "ring_transport reaches neither the memory of " + device +
+                                " nor native memory, expected one of them; use a transport of "
+                                "that device");
 }
 
 // How many keys the whole sequences have is known once the ranks have met: until then, of a ring's

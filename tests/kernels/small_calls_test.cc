@@ -12,6 +12,7 @@
 #include "tests/gdn/tensors.h"
 #include "tests/kernels/rows.h"
 #include "tests/merge/partials.h"
+#include "tests/ring/ranks.h"
 #include "tests/support/judge.h"
 #include "tests/support/stored.h"
 #include "tests/support/tensors.h"
@@ -55,6 +56,7 @@ const SmallCall kCalls[] = {
     {"wide_bf16_256", "matrix_wide_bf16_256", OpId::kFlash, "", [](C& c) { bfloat(c), dims(c, 192), many_rows(c); }},
     {"wide_f16_256", "matrix_wide_f16_256", OpId::kFlash, "", [](C& c) { half(c), dims(c, 256), many_rows(c); }},
     {"decode", "", OpId::kDecode, "", [](C& c) { c.family = Family::kDecode, c.seqlen_q = 1, c.end = true, bfloat(c); }},
+    {"ring", "pack", OpId::kRing, "portable", [](C& c) { c.segments = true; }},
     {"merge", "merge", OpId::kMerge, "portable"},
     {"append", "append", OpId::kAppend, "portable"},
     {"gdn", "gdn_rule_128", OpId::kGdn, "portable"},
@@ -95,6 +97,7 @@ class SmallCalls : public ::testing::TestWithParam<SmallCall> {
     }
   }
   void attention();
+  void ring();
   void merge();
   void append();
   void gdn();
@@ -117,6 +120,26 @@ void SmallCalls::attention() {
     const auto verdicts = judge.compare(t.args);
     EXPECT_TRUE(all_ok(verdicts)) << row.name << "\n" << to_string(verdicts);
     EXPECT_EQ(t.damaged_guard(), "") << row.name;
+  }
+}
+
+// Two ranks on one device.
+void SmallCalls::ring() {
+  AttentionCase c;
+  c.label = "small";
+  c.batch = 1, c.seqlen_q = c.seqlen_k = 9, c.heads = 2, c.kv_heads = 1, c.head_dim = 8;
+  c.causal = c.lse = true;
+  GetParam().set(c);
+  CaseTensors t = make_tensors(c);
+  const Judge judge(t.args, t.params);
+  for (const AttentionKernel& row : rows_among(test_rows(OpId::kRing))) {
+    t.reset_outputs();
+    Ranks ranks(t.args, t.params, {2, RingPlacement::kZigzag, {}, row.device});
+    for (const RankResult& r : ranks.run({}, row.name)) EXPECT_EQ(r.what, "");
+    EXPECT_EQ(ranks.gather(), "");
+    ++taken_;
+    const auto verdicts = judge.compare(t.args);
+    EXPECT_TRUE(all_ok(verdicts)) << row.name << "\n" << to_string(verdicts);
   }
 }
 
@@ -195,6 +218,7 @@ void SmallCalls::gdn() {
 TEST_P(SmallCalls, MatchTheOracle) {
   const SmallCall& call = GetParam();
   switch (call.op) {
+    case OpId::kRing: ring(); break;
     case OpId::kMerge: merge(); break;
     case OpId::kAppend: append(); break;
     case OpId::kGdn: gdn(); break;

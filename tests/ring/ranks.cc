@@ -7,6 +7,7 @@
 
 #include "attend/error.h"
 #include "tests/support/element.h"
+#include "tests/support/run_row.h"
 
 namespace attend::testing {
 namespace {
@@ -49,7 +50,7 @@ std::string name(const Placing& p) {
   std::string text = std::to_string(p.ranks) +
                      (p.placement == RingPlacement::kZigzag ? " ranks, zigzag" : " ranks");
   for (int share : p.shares) text += " " + std::to_string(share);
-  return text;
+  return text + ", " + name(p.device);
 }
 
 struct Ranks::State {
@@ -80,6 +81,7 @@ struct Ranks::State {
   AttentionParams params;
   int64_t batch, heads;
   std::vector<int64_t> used_q, used_k;
+  DeviceType device;
   InProcessRing ring;
   std::vector<Rank> ranks;
 
@@ -89,6 +91,7 @@ struct Ranks::State {
         params(p),
         batch(a.seq.cu_seqlens_q ? a.seq.cu_seqlens_q.dim(0) - 1 : a.q.dim(0)),
         heads(a.q.dim(-2)),
+        device(placing.device),
         ring(placing.ranks),
         ranks(static_cast<size_t>(placing.ranks)) {
     const auto q_lengths = lengths_of(a.q, a.seq.cu_seqlens_q, batch),
@@ -264,12 +267,14 @@ std::vector<RankResult> Ranks::run(const std::function<bool(int32_t rank)>& inst
     threads.emplace_back([&, r] {
       if (instead && instead(static_cast<int32_t>(r))) return;
       const State::Rank& rank = state_->ranks[r];
+      const auto call = [&](const AttentionArgs& a, const AttentionParams& p,
+                            const ExecContext& context) {
+        return kernel.empty() ? RingAttention().forward(a, p, context)
+                              : RingAttention().run_kernel(kernel, a, p, context);
+      };
       try {
-        const RunResult result =
-            kernel.empty()
-                ? RingAttention().forward(rank.args, rank.params, rank.context)
-                : RingAttention().run_kernel(kernel, rank.args, rank.params, rank.context);
-        results[r].kernel = result.kernel;
+        results[r].kernel =
+            on_device(state_->device, rank.args, rank.params, rank.context, call).kernel;
       } catch (const Error& e) {
         results[r].code = e.code();
         results[r].what = e.what();

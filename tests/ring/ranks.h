@@ -18,6 +18,7 @@ struct Placing {
   RingPlacement placement = RingPlacement::kContiguous;
   // Contiguous: how many of 16 equal parts of each sequence the ranks hold, in order; empty = even.
   std::vector<int> shares;
+  DeviceType device = DeviceType::kNative;  // where every rank makes its call
 };
 std::string name(const Placing& p);
 

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "tests/ring/ranks.h"
+#include "tests/support/devices.h"
 #include "tests/support/tensors.h"
 #include "tests/support/thrown.h"
 
@@ -113,15 +114,17 @@ class OneBadRank : public ::testing::Test {
                      RingPlacement placement = RingPlacement::kContiguous,
                      const AttentionCase& c = small()) {
     CaseTensors t = make_tensors(c, Fill::kPlain);
-    Ranks ranks(t.args, t.params, {3, placement, {}});
-    spoil(ranks);
-    const std::vector<RankResult> results = ranks.run();
-    for (int32_t r = 0; r < 3; ++r) {
-      const RankResult& result = results[static_cast<size_t>(r)];
-      EXPECT_NE(result.code, ErrorCode::kOk) << r;
-      EXPECT_NE(result.what.find(r == 1 ? own : others), std::string::npos)
-          << "rank " << r << ": " << result.what;
-      EXPECT_TRUE(ranks.untouched(r)) << r;
+    for (const DeviceType device : test_devices()) {
+      Ranks ranks(t.args, t.params, {3, placement, {}, device});
+      spoil(ranks);
+      const std::vector<RankResult> results = ranks.run();
+      for (int32_t r = 0; r < 3; ++r) {
+        const RankResult& result = results[static_cast<size_t>(r)];
+        EXPECT_NE(result.code, ErrorCode::kOk) << r;
+        EXPECT_NE(result.what.find(r == 1 ? own : others), std::string::npos)
+            << "rank " << r << ": " << result.what;
+        EXPECT_TRUE(ranks.untouched(r)) << r;
+      }
     }
   }
 };
@@ -131,28 +134,37 @@ TEST_F(OneBadRank, RefusedByTheOperator) {
          "the ring was aborted: rank 1: ring: k dim 3 is 7, expected 8 (head_dim of q)");
   expect([](Ranks& r) { r.params(1).softcap = -1; }, "ring: softcap is -1",
          "the ring was aborted: rank 1: ring: softcap is -1");
-  expect(
-      [](Ranks& r) {
-        r.args(1).q.device = {DeviceType::kCuda, 0};
-      },
-      "", "the ring was aborted: rank 1: ");
+}
+
+TEST_F(OneBadRank, IsOnAnotherDevice) {
+  CaseTensors t = make_tensors(small(), Fill::kPlain);
+  Ranks ranks(t.args, t.params, {3, RingPlacement::kContiguous, {}});
+  ranks.args(1).q.device = {DeviceType::kCuda, 7};
+  const std::vector<RankResult> results = ranks.run();
+  EXPECT_NE(results[1].code, ErrorCode::kOk);
+  for (const size_t r : {size_t{0}, size_t{2}})
+    EXPECT_NE(results[r].what.find("the ring was aborted: rank 1: "), std::string::npos)
+        << results[r].what;
 }
 
 TEST_F(OneBadRank, NeverComes) {
   CaseTensors t = make_tensors(small(), Fill::kPlain);
-  Ranks ranks(t.args, t.params, {3, RingPlacement::kContiguous, {}});
-  const auto results = ranks.run([&](int32_t rank) {
-    if (rank != 1) return false;
-    ranks.ring().abort("rank 1 was needed elsewhere");
-    return true;
-  });
-  for (size_t r : {size_t{0}, size_t{2}})
-    EXPECT_NE(results[r].what.find("the ring was aborted: rank 1 was needed elsewhere"),
-              std::string::npos)
-        << results[r].what;
+  for (const DeviceType device : test_devices()) {
+    Ranks ranks(t.args, t.params, {3, RingPlacement::kContiguous, {}, device});
+    const auto results = ranks.run([&](int32_t rank) {
+      if (rank != 1) return false;
+      ranks.ring().abort("rank 1 was needed elsewhere");
+      return true;
+    });
+    for (size_t r : {size_t{0}, size_t{2}})
+      EXPECT_NE(results[r].what.find("the ring was aborted: rank 1 was needed elsewhere"),
+                std::string::npos)
+          << results[r].what;
+  }
 }
 
 TEST_F(OneBadRank, WithoutMemory) {
+  if (test_devices().front() != DeviceType::kNative) GTEST_SKIP() << "of native alone";
   // What the rows gather in, what the threads work in, and the two blocks.
   for (const int granted : {0, 1, 2, 3}) {
     struct Miser {
@@ -183,15 +195,17 @@ TEST_F(OneBadRank, DoesNotFit) {
                             const AttentionCase& c = small()) {
     // Whoever is first to see it says so, the others may learn it from the aborted ring.
     CaseTensors t = make_tensors(c, Fill::kPlain);
-    Ranks ranks(t.args, t.params, {3, RingPlacement::kContiguous, {}});
-    spoil(ranks);
-    for (const RankResult& r : ranks.run()) {
-      EXPECT_NE(r.code, ErrorCode::kOk);
-      EXPECT_TRUE(r.what.find(what + " " + with_one) != std::string::npos ||
-                  r.what.find(what + " " + with_none) != std::string::npos)
-          << r.what;
+    for (const DeviceType device : test_devices()) {
+      Ranks ranks(t.args, t.params, {3, RingPlacement::kContiguous, {}, device});
+      spoil(ranks);
+      for (const RankResult& r : ranks.run()) {
+        EXPECT_NE(r.code, ErrorCode::kOk);
+        EXPECT_TRUE(r.what.find(what + " " + with_one) != std::string::npos ||
+                    r.what.find(what + " " + with_none) != std::string::npos)
+            << r.what;
+      }
+      for (int32_t r = 0; r < 3; ++r) EXPECT_TRUE(ranks.untouched(r));
     }
-    for (int32_t r = 0; r < 3; ++r) EXPECT_TRUE(ranks.untouched(r));
   };
   fits_not("batch", [](Ranks& r) {
     AttentionArgs& a = r.args(1);
@@ -219,11 +233,14 @@ TEST_F(OneBadRank, HasNoSegments) {
   AttentionCase c = small();
   c.segments = true;
   CaseTensors t = make_tensors(c, Fill::kPlain);
-  Ranks ranks(t.args, t.params, {2, RingPlacement::kContiguous, {}});
-  ranks.params(1).mask.q_segment_ids = ranks.params(1).mask.kv_segment_ids = {};
-  for (const RankResult& r : ranks.run())
-    EXPECT_NE(r.what.find("segment ids are given on one of this rank and rank"), std::string::npos)
-        << r.what;
+  for (const DeviceType device : test_devices()) {
+    Ranks ranks(t.args, t.params, {2, RingPlacement::kContiguous, {}, device});
+    ranks.params(1).mask.q_segment_ids = ranks.params(1).mask.kv_segment_ids = {};
+    for (const RankResult& r : ranks.run())
+      EXPECT_NE(r.what.find("segment ids are given on one of this rank and rank"),
+                std::string::npos)
+          << r.what;
+  }
 }
 
 TEST_F(OneBadRank, HoldsRowsOfNoZigzag) {
@@ -231,23 +248,27 @@ TEST_F(OneBadRank, HoldsRowsOfNoZigzag) {
     r.args(1).q.shape[1] = r.args(1).out.shape[1] = r.args(1).lse.shape[2] -= 1;
   };
   CaseTensors t = make_tensors(small(), Fill::kPlain);
-  Ranks ranks(t.args, t.params, {3, RingPlacement::kZigzag, {}});
-  drop_a_row(ranks);
-  for (const RankResult& r : ranks.run())
-    EXPECT_NE(r.what.find("rows of q on rank"), std::string::npos) << r.what;
+  for (const DeviceType device : test_devices()) {
+    Ranks ranks(t.args, t.params, {3, RingPlacement::kZigzag, {}, device});
+    drop_a_row(ranks);
+    for (const RankResult& r : ranks.run())
+      EXPECT_NE(r.what.find("rows of q on rank"), std::string::npos) << r.what;
+  }
 }
 
 TEST_F(OneBadRank, UsesKeysBehindOnesThatAreNot) {
   AttentionCase c = small();
   c.seqused_k = true;
   CaseTensors t = make_tensors(c, Fill::kPlain);
-  Ranks ranks(t.args, t.params, {2, RingPlacement::kContiguous, {}});
-  auto* first = static_cast<int64_t*>(ranks.args(0).seq.seqused_k.data);
-  auto* second = static_cast<int64_t*>(ranks.args(1).seq.seqused_k.data);
-  first[1] = 3;  // of 8
-  second[1] = 2;
-  for (const RankResult& r : ranks.run())
-    EXPECT_NE(r.what.find("seqused_k on rank 0 is not the keys"), std::string::npos) << r.what;
+  for (const DeviceType device : test_devices()) {
+    Ranks ranks(t.args, t.params, {2, RingPlacement::kContiguous, {}, device});
+    auto* first = static_cast<int64_t*>(ranks.args(0).seq.seqused_k.data);
+    auto* second = static_cast<int64_t*>(ranks.args(1).seq.seqused_k.data);
+    first[1] = 3;  // of 8
+    second[1] = 2;
+    for (const RankResult& r : ranks.run())
+      EXPECT_NE(r.what.find("seqused_k on rank 0 is not the keys"), std::string::npos) << r.what;
+  }
 }
 
 TEST_F(OneBadRank, HasAMaskOfItsOwnKeysAlone) {
@@ -265,13 +286,15 @@ TEST_F(OneBadRank, HasAMaskOfItsOwnKeysAlone) {
 
 TEST_F(OneBadRank, AfterAResetTheRingWorksAgain) {
   CaseTensors t = make_tensors(small(), Fill::kPlain);
-  Ranks ranks(t.args, t.params, {3, RingPlacement::kZigzag, {}});
-  ranks.params(1).softcap = -1;
-  for (const RankResult& r : ranks.run()) EXPECT_NE(r.what, "");
-  ranks.params(1).softcap = 0;
-  for (const RankResult& r : ranks.run()) EXPECT_NE(r.what, "") << "an aborted ring stays so";
-  ranks.ring().reset();
-  for (const RankResult& r : ranks.run()) EXPECT_EQ(r.what, "");
+  for (const DeviceType device : test_devices()) {
+    Ranks ranks(t.args, t.params, {3, RingPlacement::kZigzag, {}, device});
+    ranks.params(1).softcap = -1;
+    for (const RankResult& r : ranks.run()) EXPECT_NE(r.what, "");
+    ranks.params(1).softcap = 0;
+    for (const RankResult& r : ranks.run()) EXPECT_NE(r.what, "") << "an aborted ring stays so";
+    ranks.ring().reset();
+    for (const RankResult& r : ranks.run()) EXPECT_EQ(r.what, "");
+  }
 }
 
 }  // namespace

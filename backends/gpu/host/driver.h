@@ -73,6 +73,12 @@ Code copy_now(void* to, const void* from, uint64_t bytes);
 Code fill(void* data, uint8_t byte, uint64_t bytes, void* stream);
 Code synchronize(void* stream);
 
+// Marks of how far a stream has come. wait_for() lets the calling thread sleep until it has come so
+// far; a mark that was never made is there at once.
+Code make_event(void** event);
+Code record(void* event, void* stream);
+Code wait_for(void* event);
+
 // Allows what a stream capture elsewhere in the process would forbid (loading a module), while it
 // lives.
 class Uncaptured {

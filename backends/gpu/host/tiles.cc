@@ -81,6 +81,9 @@ struct Laid {
     call.args = a;
     call.params = p;
     if (use.dropout) call.dropout = dropout_of(p);
+    call.first_row = use.first_row;
+    call.first_key = use.first_key;
+    call.first_head = use.first_head;
     call.stack = static_cast<int32_t>(shape.group());
     if (use.plan) {
       call.plan = plan_of(a, p, most);

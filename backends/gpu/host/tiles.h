@@ -22,6 +22,8 @@ struct TileUse {
   bool plan = false;      // splash: a plan is made on the device first
   bool new_rows = false;  // paged: the call's own rows are stored first
   bool dropout = false;   // ring
+  // What row, key and head 0 of the call are in the whole one, for dropout.
+  int64_t first_row = 0, first_key = 0, first_head = 0;
 };
 
 // Index check, plan, new rows, tiles, fold: all on the context's stream.
@@ -30,6 +32,9 @@ Status run_tiles(const TileKernel& kernel, const AttentionArgs& a, const Attenti
 // Device memory that run_tiles wants.
 uint64_t tiles_workspace_bytes(const TileKernel& kernel, const AttentionArgs& a,
                                const AttentionParams& p, const TileUse& use);
+
+// Any dtype, stride and dimension: body/tiles.h.
+inline constexpr TileKernel kPortableTiles{kTiles, kTileRows, kTilesSharedBytes, kTileVDims};
 
 constexpr TileUse tile_use(OpId op) {
   return {op == OpId::kSplash, op == OpId::kPaged, op == OpId::kRing};
