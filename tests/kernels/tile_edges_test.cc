@@ -92,7 +92,7 @@ TEST(HoleEdges, OfKeys) {
         AttentionCase c = edge(rows, 130, Rule::kBottomRight, OpId::kFlash);
         c.dtype = m % 4 < 2 ? DType::kBF16 : DType::kF16;
         c.hole = true;
-        CaseTensors t = make_tensors(c);
+        CaseTensors t = make_tensors(c, Fill::kPlain);  // the hole is to be another
         *static_cast<int32_t*>(t.params.mask.hole_starts.data) = kBegins[n];
         *static_cast<int32_t*>(t.params.mask.hole_ends.data) = kEnds[m];
         SCOPED_TRACE("hole of keys " + std::to_string(kBegins[n]) + " to " +
