@@ -102,8 +102,8 @@ std::string find_arch(std::string_view properties) {
   return "gfx of an unknown kind";
 }
 
-// What the runtime does not tell: dies (XCDs), to which workgroups are dealt in turn. A device that is
-// partitioned or cut down has four, two or one of the eight, for which the eight's order does as well.
+// What the runtime does not tell: dies (XCDs), to which workgroups go in turn. A device that is
+// partitioned or cut down has four, two or one of the eight, which the order for eight serves, too.
 int32_t dies_of(const DeviceInfo& info) {
   constexpr int32_t kUnitsOfMi300a = 228;
   if (info.arch != "gfx942") return 1;

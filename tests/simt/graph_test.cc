@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <map>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -15,7 +14,7 @@
 #include "attend/backend_plugin.h"
 #include "tests/gdn/tensors.h"
 #include "tests/merge/partials.h"
-#include "tests/simt/vendor_driver.h"
+#include "tests/simt/recorder.h"
 #include "tests/support/devices.h"
 #include "tests/support/judge.h"
 #include "tests/support/run_row.h"
@@ -25,60 +24,10 @@
 namespace attend::testing {
 namespace {
 
+using simt::Recorder;
 using ::testing::HasSubstr;
 
 constexpr int kForbiddenInCapture = 900, kCaptureBroken = 901;  // of both vendors
-
-simt::VendorDriver& driver_of(DeviceType type) {
-  static std::map<DeviceType, simt::VendorDriver> drivers;
-  const auto found = drivers.find(type);
-  return found != drivers.end()
-             ? found->second
-             : drivers.emplace(type, simt::VendorDriver::of_plugin(name(type))).first->second;
-}
-
-// A stream of the caller's, and the graph that is captured from it.
-class Recorder {
- public:
-  explicit Recorder(DeviceType type) : driver(driver_of(type)) {
-    EXPECT_EQ(driver.make_stream(&stream), 0);
-  }
-  ~Recorder() {
-    if (executable_ != nullptr) {
-      EXPECT_EQ(driver.destroy_graph(graph_, executable_), 0);
-    }
-    EXPECT_EQ(driver.destroy_stream(stream), 0);
-  }
-  Recorder(const Recorder&) = delete;
-  Recorder& operator=(const Recorder&) = delete;
-
-  // What the driver says at the end; where that is 0, replay() repeats what `enqueue` did. Mode
-  // "global": nothing that could wait or allocate is allowed on any thread.
-  template <class Enqueue>
-  int capture(const Enqueue& enqueue) {
-    EXPECT_EQ(driver.begin_capture(stream), 0);
-    try {
-      enqueue();
-    } catch (...) {
-      driver.end_capture(stream, &graph_);
-      throw;
-    }
-    const int code = driver.end_capture(stream, &graph_);
-    return code != 0 ? code : driver.instantiate(&executable_, graph_);
-  }
-  // Done when it returns.
-  void replay() {
-    int code = driver.replay(executable_, stream);
-    if (code == 0) code = driver.synchronize(stream);
-    EXPECT_EQ(code, 0) << driver.text_of(code);
-  }
-
-  simt::VendorDriver& driver;
-  void* stream = nullptr;
-
- private:
-  void *graph_ = nullptr, *executable_ = nullptr;
-};
 
 // Where a captured call has its scratch from: the driver's pool, in stream order, with the check of
 // indices among what is captured; or the caller's workspace alone.
