@@ -58,6 +58,7 @@ void for_each_tensor(const AttentionArgs& a, const AttentionParams& p, F&& f) {
 
 [[noreturn]] void throw_invalid(const char* where, const std::string& what);
 [[noreturn]] void throw_unsupported(const char* where, const std::string& what);
+[[noreturn]] void throw_out_of_range(const char* where, const std::string& what);
 
 struct NamedTensor {
   const char* name = "";

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 std::string describe(const AbiSizes& s) {
   std::string text = "abi " + std::to_string(s.version) + ", sizes";
   for (uint32_t size : {s.backend_table, s.kernel_entry, s.attention_args, s.attention_params,
-                        s.gdn_args, s.gdn_params, s.merge_args, s.exec_context})
+                        s.gdn_args, s.gdn_params, s.merge_args, s.exec_context, s.error_word})
     text += " " + std::to_string(size);
   return text;
 }
@@ -30,7 +30,7 @@ bool same(const AbiSizes& a, const AbiSizes& b) {
          a.kernel_entry == b.kernel_entry && a.attention_args == b.attention_args &&
          a.attention_params == b.attention_params && a.gdn_args == b.gdn_args &&
          a.gdn_params == b.gdn_params && a.merge_args == b.merge_args &&
-         a.exec_context == b.exec_context;
+         a.exec_context == b.exec_context && a.error_word == b.error_word;
 }
 
 template <class Row>

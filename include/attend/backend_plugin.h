@@ -23,6 +23,7 @@ struct AbiSizes {
   uint32_t gdn_params = sizeof(GdnParams);
   uint32_t merge_args = sizeof(MergeArgs);
   uint32_t exec_context = sizeof(ExecContext);
+  uint32_t error_word = sizeof(ErrorWord);
 };
 
 struct BackendTable {

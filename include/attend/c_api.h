@@ -164,7 +164,10 @@ typedef struct attend_error_word {
   int32_t code;     /* attend_error_code; 0 = nothing happened */
   int32_t argument; /* which tensor, as attend::ErrorArgument numbers them */
   int64_t position; /* flat position of the index in its tensor */
-  int64_t value;    /* what stood there */
+  int64_t value;    /* what stood there; of f32 the bits */
+  int32_t rule;     /* what was expected, as attend::ErrorRule numbers it; with it go */
+  int32_t reserved;
+  int64_t told, bound, inner[3];
 } attend_error_word;
 ATTEND_API attend_error_code attend_call_set_stream(attend_call* call, void* stream);
 ATTEND_API attend_error_code attend_call_set_workspace(attend_call* call, void* workspace,

@@ -4,6 +4,7 @@
 
 #include "attend/attention_params.h"
 #include "attend/error.h"
+#include "attend/error_word.h"
 #include "attend/gdn_params.h"
 
 namespace attend {
@@ -46,12 +47,11 @@ struct Allocator {
   void* user = nullptr;
 };
 
-// Where a device kernel records the first bad index that it met (ExecContext::check_indices).
-struct ErrorWord {
-  int32_t code = 0;      // an ErrorCode; 0 = nothing happened
-  int32_t argument = 0;  // an ErrorArgument
-  int64_t position = 0;  // flat position of the index in its tensor
-  int64_t value = 0;     // what stood there
+// Whether device kernels check what index tensors and gates of gdn hold, as native always does; by
+// default in debug builds of the library.
+enum class CheckIndices : uint8_t { kDefault, kOff, kOn };
+
+// Where and how a kernel runs.
 //
 // Calls on a device may be captured into a CUDA or HIP graph, through a `stream` of the caller's that
 // captures: they wait for nothing and take memory in stream order alone.
@@ -64,28 +64,6 @@ struct ErrorWord {
 //            workspace and error word live as long as the graph. check() afterwards as ever.
 // With a workspace that is large enough and check_indices off nothing is allocated, which drivers
 // without memory in stream order (hipMallocAsync) need.
-};
-enum class ErrorArgument : int32_t {
-  kNone,
-  kCuSeqlensQ,
-  kCuSeqlensK,
-  kSequsedQ,
-  kSequsedK,
-  kBlockTable,
-  kKvIndptr,
-  kKvIndices,
-  kKvLastPageLen,
-  kContextLens,
-  kSlotMapping,
-  kStart,
-  kEnd,
-  kStateIndices
-};
-
-// Whether device kernels check what index tensors hold; by default in debug builds of the library.
-enum class CheckIndices : uint8_t { kDefault, kOff, kOn };
-
-// Where and how a kernel runs.
 struct ExecContext {
   Device device{};               // set by the operator
   void* stream = nullptr;        // cudaStream_t or hipStream_t; null = the default stream
@@ -98,8 +76,9 @@ struct ExecContext {
   CheckIndices check_indices = CheckIndices::kDefault;
 
   // Synchronises the stream of `device`, which the caller names, and throws what the error word
-  // holds: kOutOfRange naming argument, position and value. What was thrown is forgotten. Not under
-  // graph capture.
+  // holds in native's words, with the argument, position and value, what was expected, and that the
+  // request was skipped; of several requests that of the lowest. What was thrown is forgotten. Not
+  // under graph capture.
   ATTEND_API void check() const;
 };
 

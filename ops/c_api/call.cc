@@ -13,7 +13,9 @@ namespace attend::c_api {
 namespace {
 
 static_assert(sizeof(attend_error_word) == sizeof(ErrorWord) &&
-              offsetof(attend_error_word, position) == offsetof(ErrorWord, position));
+              offsetof(attend_error_word, position) == offsetof(ErrorWord, position) &&
+              offsetof(attend_error_word, rule) == offsetof(ErrorWord, rule) &&
+              offsetof(attend_error_word, inner) == offsetof(ErrorWord, inner));
 
 template <class Args, class Params>
 struct Call {

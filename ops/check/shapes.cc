@@ -2,7 +2,6 @@
 #include <string>
 
 #include "ops/check/checker.h"
-#include "ops/check/indices.h"
 #include "ops/common/layout.h"
 
 namespace attend {
@@ -51,7 +50,7 @@ void check_layout(const Checker& c, const AttentionArgs& a, KeyForm keys) {
 // An upper bound below a length that a shape tells.
 void check_bound(const char* where, const char* arg, int64_t max, int64_t length) {
   if (max > 0 && max < length)
-    out_of_range(
+    throw_out_of_range(
         where, std::string(arg) + " is " + str(max) + ", expected at least seqlen " + str(length));
 }
 

@@ -14,6 +14,9 @@ void throw_invalid(const char* where, const std::string& what) {
 void throw_unsupported(const char* where, const std::string& what) {
   throw Error(ErrorCode::kUnsupported, std::string(where) + ": " + what);
 }
+void throw_out_of_range(const char* where, const std::string& what) {
+  throw Error(ErrorCode::kOutOfRange, std::string(where) + ": " + what);
+}
 
 namespace {
 

@@ -2,6 +2,7 @@
 
 #include "ops/check/checker.h"
 #include "ops/gdn/checks.h"
+#include "ops/gdn/contents.h"
 
 // Ranks, dimensions and dtypes of a gdn call.
 namespace attend {
@@ -142,9 +143,9 @@ void check_gates(const Checker& c, const TokenChecker& tokens, const GdnArgs& a,
 }
 
 // The pools share their slots; without state_indices they have one for each sequence.
-void check_pools(const Checker& c, const GdnArgs& a, const GdnShape& s) {
+void check_pools(const Checker& c, const GdnArgs& a, const GdnParams& p, const GdnShape& s) {
   c.index("state_indices", a.state_indices, s.batch, "batch");
-  const TensorView& first = a.state ? a.state : a.final_state ? a.final_state : a.conv_state;
+  const TensorView& first = gdn_pool(a);
   const char* const first_name = a.state         ? "slots of state"
                                  : a.final_state ? "slots of final_state"
                                                  : "slots of conv_state";
@@ -162,6 +163,9 @@ void check_pools(const Checker& c, const GdnArgs& a, const GdnShape& s) {
     c.dim(arg, *t, 2, s.v_dim, "v_dim of out");
     c.dim(arg, *t, 3, s.k_dim, "k_dim");
   }
+  if (a.state_indices && p.padding_slot >= first.dim(0))
+    throw_out_of_range(kWhere, "padding_slot is " + str(p.padding_slot) + ", expected below " +
+                                   str(first.dim(0)) + ", the slots there are");
   if (!a.conv_state) return;
   c.dtype("conv_state", a.conv_state, {a.mixed_qkv.dtype}, " like mixed_qkv");
   c.rank("conv_state", a.conv_state, 3, "[batch or slots, channels, taps - 1]");
@@ -194,7 +198,7 @@ void check_gdn_shapes(const GdnArgs& a, const GdnParams& p) {
   c.dim("out", a.out, -2, std::max(s.k_heads, s.v_heads), "the larger of k_heads and v_heads");
   if (a.v) c.dim("out", a.out, -1, a.v.dim(-1), "v_dim of v");
   check_gates(c, tokens, a, s);
-  check_pools(c, a, s);
+  check_pools(c, a, p, s);
   if (!a.z) return;
   c.dtype("z", a.z, kFloats);
   tokens.rank("z", a.z, 2, "heads, v_dim");

@@ -437,11 +437,12 @@ static void nulls_are_refused(void) {
 /* A device kernel's record of a bad index, as attend_call_check tells it. */
 static void the_error_word_is_told(void) {
   worked w;
-  attend_error_word word = {0, 0, 0, 0};
+  attend_error_word word = {.code = 0};
   start_o1(&w, "flash");
   CHECK_OK(attend_call_set_error_word(w.call, &word));
   CHECK_OK(attend_call_check(w.call));
-  word = (attend_error_word){ATTEND_OUT_OF_RANGE, 5, 7, 912}; /* block_table[7] was 912 */
+  word = (attend_error_word){
+      .code = ATTEND_OUT_OF_RANGE, .argument = 5, .position = 7, .value = 912}; /* block_table */
   CHECK(attend_call_check(w.call) == ATTEND_OUT_OF_RANGE);
   CHECK(strstr(attend_last_error_message(), "block_table[7] is 912") != NULL);
   attend_call_destroy(w.call);

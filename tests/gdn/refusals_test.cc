@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include "tests/gdn/tensors.h"
+#include "tests/support/devices.h"
 #include "tests/support/element.h"
+#include "tests/support/run_row.h"
 #include "tests/support/thrown.h"
 #include "tests/support/worked.h"
 
@@ -237,6 +239,28 @@ const Refusal kRefusals[] = {
 
 class GdnRefusals : public ::testing::TestWithParam<Refusal> {};
 
+// The same call with its tensors on a device: what contents are is found there, and check() says
+// it; all else is refused before anything is launched. Duplicates are found by debug builds.
+void expect_refused_on(DeviceType device, const Refusal& r, const GdnTensors& t) {
+  if (device == DeviceType::kNative || std::string(r.name) == "OtherDevice") return;
+  const Device there{device, 0};
+  GdnArgs args = t.args;
+  GdnParams params = t.params;
+  relabel(args, params, there);
+  const Support support = GatedDeltaNet().supports(args, params, there);
+  if (!support) {
+    EXPECT_EQ(support.message, std::string("gdn: ") + r.text);
+    return;
+  }
+#ifdef NDEBUG
+  if (std::string(r.text).find("a slot of its own") != std::string::npos) return;
+#endif
+  const Thrown e = thrown([&] { forward_there(GatedDeltaNet(), device, t.args, t.params); });
+  EXPECT_EQ(e.code, r.code);
+  EXPECT_EQ(e.what, std::string("ExecContext::check: ") + r.text +
+                        "; the request that holds it was skipped");
+}
+
 TEST_P(GdnRefusals, SaysWhyAndWritesNothing) {
   const Refusal& r = GetParam();
   Spoiled good(r.of());
@@ -249,6 +273,7 @@ TEST_P(GdnRefusals, SaysWhyAndWritesNothing) {
   EXPECT_EQ(e.code, r.code);
   EXPECT_EQ(e.what, std::string("gdn: ") + r.text);
   EXPECT_TRUE(t.written_bytes() == before);
+  for (DeviceType device : test_devices()) expect_refused_on(device, r, t);
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, GdnRefusals, ::testing::ValuesIn(kRefusals),

@@ -27,7 +27,7 @@ static_assert(std::is_standard_layout_v<AttentionArgs> && std::is_standard_layou
 static_assert(std::is_standard_layout_v<Status> && std::is_standard_layout_v<ErrorWord>);
 static_assert(std::is_standard_layout_v<AttentionKernel> && std::is_standard_layout_v<ExecContext>);
 static_assert(offsetof(AbiSizes, version) == 0 && offsetof(BackendTable, abi) == 0);
-static_assert(sizeof(ErrorWord) == 24, "device kernels write its fields by offset");
+static_assert(sizeof(ErrorWord) == 72, "device kernels write its fields by offset");
 
 template <class E>
 constexpr auto number(E e) {
@@ -47,6 +47,8 @@ static_assert(number(DType::kF32) == 0 && number(DType::kF16) == 1 && number(DTy
               number(DType::kF8E4M3) == 3 && number(DType::kF8E5M2) == 4 &&
               number(DType::kI8) == 5 && number(DType::kI32) == 6 && number(DType::kI64) == 7 &&
               number(DType::kBool) == 8);
+static_assert(number(ErrorArgument::kStateIndices) == 13 && number(ErrorArgument::kBeta) == 22);
+static_assert(number(ErrorRule::kNone) == 0 && number(ErrorRule::kShapes) == 22);
 // kDLCPU, kDLCUDA and kDLROCM of dlpack.h.
 static_assert(number(DeviceType::kNative) == 1 && number(DeviceType::kCuda) == 2 &&
               number(DeviceType::kRocm) == 10);
@@ -64,6 +66,7 @@ TEST(Abi, SizesAreThoseOfTheStructs) {
   EXPECT_EQ(sizes.gdn_params, sizeof(GdnParams));
   EXPECT_EQ(sizes.merge_args, sizeof(MergeArgs));
   EXPECT_EQ(sizes.exec_context, sizeof(ExecContext));
+  EXPECT_EQ(sizes.error_word, sizeof(ErrorWord));
 }
 
 // One size stands for the three kinds of row, which is right only while they are alike.

@@ -28,6 +28,8 @@ struct Refusal {
   ErrorCode code;
   const char* text;          // after "<operator>: "; % stands for the operator
   bool of_contents = false;  // of what an index tensor holds; out_of_range always is
+  // Of contents, where a device has other words for it: of a shape that a length is beyond.
+  const char* on_device = nullptr;
 };
 
 std::span<const Refusal> word_refusals();

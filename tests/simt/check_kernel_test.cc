@@ -2,6 +2,7 @@
 // slots, which only debug builds of the library look for.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <vector>
 
 #include "backends/gpu/body/check.h"
@@ -25,6 +26,14 @@ TensorView vector_of(const Slots& values) {
 TensorView shaped(std::initializer_list<int64_t> shape) {
   TensorView t;
   for (int64_t n : shape) t.shape[static_cast<size_t>(t.rank++)] = n;
+  return t;
+}
+
+TensorView contiguous_view(std::vector<float>& values, std::initializer_list<int64_t> shape) {
+  TensorView t = shaped(shape);
+  t.data = values.data();
+  for (int64_t d = t.rank - 1, step = 1; d >= 0; step *= t.shape[static_cast<size_t>(d--)])
+    t.stride[static_cast<size_t>(d)] = step;
   return t;
 }
 
@@ -141,7 +150,7 @@ TEST_P(CheckKernel, DuplicateStatesOfGdn) {
   gpu::CheckGdnCall call{};
   call.args.state = shaped({6, 1, 4, 4});
   call.args.state_indices = vector_of(slots);
-  call.padding_slot = 0;
+  call.params.padding_slot = 0;
   const Checked got = check<gpu::CheckGdn>(call, 9, GetParam(), true);
   EXPECT_EQ(got.skipped(), (Slots{5, 6, 8}));
   expect_error(got.error, ErrorCode::kInvalidArgument, ErrorArgument::kStateIndices, 5, 2);
@@ -154,7 +163,39 @@ TEST_P(CheckKernel, LengthsOfGdn) {
   call.shape.rows = 10;
   const Checked got = check<gpu::CheckGdn>(call, 4, GetParam(), false);
   EXPECT_EQ(got.skipped(), (Slots{1, 3}));
-  expect_error(got.error, ErrorCode::kInvalidArgument, ErrorArgument::kCuSeqlensQ, 2, 3);
+  expect_error(got.error, ErrorCode::kInvalidArgument, ErrorArgument::kCuSeqlens, 2, 3);
+}
+
+// Sequences of 5, 0, 2 and 3 tokens, 3 heads of 2 channels; the third is padding.
+TEST_P(CheckKernel, GatesOfGdn) {
+  const Slots cu = {0, 5, 5, 7, 10}, slots = {1, 2, 0, 3};
+  std::vector<float> g(60, -0.5f), beta(30, 1.5f);
+  g[6 * 6 + 1] = 1.0f;      // of padding
+  beta[8 * 3 + 1] = 2.25f;  // of the last
+  g[9 * 6 + 5] = 0.125f;    // of the last: the decay is told first
+  gpu::CheckGdnCall call{};
+  call.args.cu_seqlens = vector_of(cu);
+  call.args.state = shaped({6, 3, 4, 2});
+  call.args.state_indices = vector_of(slots);
+  call.args.g = contiguous_view(g, {10, 3, 2});
+  call.args.beta = contiguous_view(beta, {10, 3});
+  call.params.padding_slot = 0;
+  call.shape.ragged = true, call.shape.batch = 4, call.shape.rows = 10;
+  std::vector<int32_t> found(20, 77);
+  call.gates = found.data();
+  const int blocks = (10 + gpu::kCheckRequests - 1) / gpu::kCheckRequests;
+  EXPECT_EQ(run_kernel([call](gpu::Thread& x) { gpu::CheckGates::run(x, call); },
+                       {.grid = {blocks, 1, 1}, .order = GetParam()}),
+            "");
+  std::vector<int32_t> want(20, -1);
+  want[12] = 1, want[17] = 1, want[18] = 5;
+  EXPECT_EQ(found, want);
+  const Checked got = check<gpu::CheckGdn>(call, 4, GetParam(), false);
+  EXPECT_EQ(got.skipped(), (Slots{3}));
+  expect_error(got.error, ErrorCode::kOutOfRange, ErrorArgument::kG, 9 * 6 + 5,
+               std::bit_cast<int32_t>(0.125f));
+  EXPECT_EQ(got.error.inner[0], 3);
+  EXPECT_EQ(got.error.inner[1], 2);
 }
 
 }  // namespace

@@ -1,15 +1,16 @@
 #pragma once
-// The index tensors of a call, checked by content before its kernels run (contract 6).
+// The index tensors and gates of a call, checked by content before its kernels run (contract 6).
 //
-//   team     32 threads, one request: all of them read its few lengths (check_words.h); its page
-//            ids and slots are shared out, and the first bad one in their order is found by
+//   team     32 threads, one request: all of them read its few lengths (ops/common/index_check.h);
+//            its page ids, slots and rows of gates are shared out, and the first bad one in their order is found by
 //            exchange; kCheckRequests teams a block
 //   result   skip and the first bad index of every request; the block that finishes last looks
 //            for the lowest request with one and records it: the same word on every run
 //   reads    nothing that a bad index leads to
-#include "backends/gpu/body/check_words.h"
 #include "backends/gpu/call/check.h"
-#include "ops/common/pages.h"
+#include "backends/gpu/device/thread.h"
+#include "ops/common/live_pages.h"
+#include "ops/gdn/contents.h"
 
 namespace attend::gpu {
 
@@ -44,6 +45,14 @@ ATTEND_DEVICE int64_t first_bad(Thread& x, int lane, int64_t count, Bad&& bad) {
   return team_least(x, static_cast<int32_t>(found));
 }
 
+// Looks through a request's list unless something bad has been found.
+template <class List>
+ATTEND_DEVICE void look(Thread& x, const CheckedRequest& r, ErrorWord& bad, const List& list) {
+  const int64_t count = bad.code == 0 ? list.count() : 0;
+  const int64_t n = first_bad(x, r.lane, count, [&](int64_t i) { return list.bad(i); });
+  if (n < count) bad = list.word(n);
+}
+
 // Records what each request of this block has; the last block to come here hands the lowest on.
 ATTEND_DEVICE void report(Thread& x, const CheckResult& to, const CheckedRequest& r,
                           const ErrorWord& bad) {
@@ -67,13 +76,14 @@ ATTEND_DEVICE void report(Thread& x, const CheckResult& to, const CheckedRequest
 struct SlotRows {
   int64_t first = 0, count = 0;
 
-  ATTEND_DEVICE SlotRows(const AttentionArgs& a, const AttentionParams& p, int64_t b) {
+  ATTEND_DEVICE SlotRows(const CheckAttentionCall& call, int64_t b) {
+    const AttentionArgs& a = call.args;
     if (!a.seq.slot_mapping) return;
     first = b;
     count = 1;
     if (!a.q) return;
     count = 0;
-    if (WordCheck(a, p, b).bad().code != 0) return;
+    if (WordCheck(a, call.params, b, call.most).bad().code != 0) return;
     first = first_new_row(a, b);
     count = query_rows(a, b);
   }
@@ -86,124 +96,128 @@ struct CheckAttention {
   static ATTEND_DEVICE void run(Thread& x, const CheckAttentionCall& call) {
     const AttentionArgs& a = call.args;
     const CheckedRequest r(x, call.result.requests);
-    ErrorWord bad = WordCheck(a, call.params, r.b).bad();
-    look(x, r, bad, live_pages(a, call.params, r.b, bad.code == 0));
+    ErrorWord bad = WordCheck(a, call.params, r.b, call.most).bad();
+    if (a.q && is_paged(a)) look(x, r, bad, LivePages(a, call.params, r.b, bad.code == 0));
     look(x, r, bad, slots(call, r.b));
     report(x, call.result, r, bad);
   }
 
  private:
-  // The entries of a page table that some row of the request may need.
-  struct LivePages {
-    const AttentionArgs& a;
-    Sequence s;
-    PageTable table;
-    int64_t begin = 0, end = 0;  // keys
-    int64_t first = 0, count = 0;
-
-    ATTEND_DEVICE bool bad(int64_t n) const {
-      const int64_t page = table.page(first + n), size = a.k.dim(1), from = (first + n) * size;
-      if (page >= 0 && page < a.k.dim(0)) return false;
-      const int64_t low = from > begin ? from : begin, high = from + size < end ? from + size : end;
-      return !(s.mask.in_hole(low) && s.mask.in_hole(high - 1));
-    }
-    ATTEND_DEVICE ErrorWord word(int64_t n) const {
-      const int64_t row =
-          a.seq.block_table ? s.b * a.seq.block_table.dim(1) : index_at(a.seq.kv_indptr, s.b);
-      return bad_index(ErrorCode::kOutOfRange,
-                       a.seq.block_table ? ErrorArgument::kBlockTable : ErrorArgument::kKvIndices,
-                       row + first + n, table.page(first + n));
-    }
-  };
-  static ATTEND_DEVICE LivePages live_pages(const AttentionArgs& a, const AttentionParams& p,
-                                            int64_t b, bool good) {
-    LivePages pages{a, {}, {}};
-    if (!good || !a.q || !is_paged(a)) return pages;
-    pages.s = sequence(a, p, b);
-    if (pages.s.q_len == 0) return pages;
-    pages.table = page_table(a, b);
-    pages.begin = pages.s.mask.keys(0).begin;
-    pages.end = pages.s.mask.keys(pages.s.q_len - 1).end;
-    if (pages.end > pages.s.k_cached) pages.end = pages.s.k_cached;
-    if (pages.begin >= pages.end) return pages;
-    pages.first = pages.begin / a.k.dim(1);
-    pages.count = (pages.end - 1) / a.k.dim(1) + 1 - pages.first;
-    return pages;
-  }
-
+  // The rows of a request that are stored, or a token of append.
   struct Slots {
     const CheckAttentionCall& call;
     int64_t b;
-    int64_t first, count;
+    int64_t first, number;
 
+    ATTEND_DEVICE int64_t count() const { return number; }
     ATTEND_DEVICE int64_t at(int64_t token) const {
       return index_at(call.args.seq.slot_mapping, token);
     }
-    ATTEND_DEVICE bool outside(int64_t slot) const {
-      return slot >= call.args.k.dim(0) * call.args.k.dim(1);
-    }
     ATTEND_DEVICE bool bad(int64_t n) const {
-      const int64_t slot = at(first + n);
-      return slot >= 0 && (outside(slot) || (call.result.duplicates && taken(slot, n)));
+      return bad_slot(call.args, first + n).code != 0 ||
+             (call.result.duplicates && at(first + n) >= 0 && holder(n) >= 0);
     }
-    // By an earlier row that is stored, of this request or another.
-    ATTEND_DEVICE bool taken(int64_t slot, int64_t n) const {
+    // The earlier row that is stored at row n's slot, of this request or another; -1 if none is.
+    ATTEND_DEVICE int64_t holder(int64_t n) const {
+      const int64_t slot = at(first + n);
       for (int64_t c = 0; c <= b; ++c) {
-        const SlotRows other(call.args, call.params, c);
+        const SlotRows other(call, c);
         const int64_t rows_before = c < b ? other.count : n;
         for (int64_t i = 0; i < rows_before; ++i)
-          if (at(other.first + i) == slot) return true;
+          if (at(other.first + i) == slot) return other.first + i;
       }
-      return false;
+      return -1;
     }
     ATTEND_DEVICE ErrorWord word(int64_t n) const {
-      const int64_t slot = at(first + n);
-      return bad_index(outside(slot) ? ErrorCode::kOutOfRange : ErrorCode::kInvalidArgument,
-                       ErrorArgument::kSlotMapping, first + n, slot);
+      const ErrorWord outside = bad_slot(call.args, first + n);
+      if (outside.code != 0) return outside;
+      return taken_slot(ErrorArgument::kSlotMapping, first + n, at(first + n), holder(n));
     }
   };
   static ATTEND_DEVICE Slots slots(const CheckAttentionCall& call, int64_t b) {
-    const SlotRows rows(call.args, call.params, b);
+    const SlotRows rows(call, b);
     return {call, b, rows.first, rows.count};
-  }
-
-  // Looks through a list unless something bad has been found.
-  template <class List>
-  static ATTEND_DEVICE void look(Thread& x, const CheckedRequest& r, ErrorWord& bad,
-                                 const List& list) {
-    const int64_t count = bad.code == 0 ? list.count : 0;
-    const int64_t n = first_bad(x, r.lane, count, [&](int64_t i) { return list.bad(i); });
-    if (n < count) bad = list.word(n);
   }
 };
 
-// A gdn call: cu_seqlens, and the slots of its sequences.
+// A gdn call: cu_seqlens, the slots of its sequences, and the gates as CheckGates found them.
 struct CheckGdn {
   using Args = CheckGdnCall;
   static constexpr int kThreads = kCheckGdn.threads;
 
   static ATTEND_DEVICE void run(Thread& x, const CheckGdnCall& call) {
+    const GdnArgs& a = call.args;
     const CheckedRequest r(x, call.result.requests);
     ErrorWord bad{};
-    if (call.args.cu_seqlens)
-      bad =
-          bad_cumulative(call.args.cu_seqlens, ErrorArgument::kCuSeqlensQ, r.b, call.shape.rows, 0);
-    if (call.args.state_indices && bad.code == 0) bad = bad_slot(call, r.b);
+    if (a.cu_seqlens)
+      bad = bad_cumulative(a.cu_seqlens, ErrorArgument::kCuSeqlens, r.b, call.shape.rows, 0);
+    if (a.state_indices && bad.code == 0) bad = slot_word(call, r.b);
+    Gates gates{call};
+    if (bad.code == 0) gates.take(r.b);
+    look(x, r, bad, gates);
+    gates.beta = true;
+    look(x, r, bad, gates);
     report(x, call.result, r, bad);
   }
 
  private:
-  static ATTEND_DEVICE ErrorWord bad_slot(const CheckGdnCall& call, int64_t b) {
+  static ATTEND_DEVICE ErrorWord slot_word(const CheckGdnCall& call, int64_t b) {
     const GdnArgs& a = call.args;
-    const TensorView& pool = a.state ? a.state : a.final_state ? a.final_state : a.conv_state;
+    const ErrorWord outside = bad_state_slot(a, b);
     const int64_t slot = index_at(a.state_indices, b);
-    if (slot < 0 || slot >= pool.dim(0))
-      return bad_index(ErrorCode::kOutOfRange, ErrorArgument::kStateIndices, b, slot);
-    if (!call.result.duplicates || slot == call.padding_slot) return {};
+    if (outside.code != 0 || !call.result.duplicates || slot == call.params.padding_slot)
+      return outside;
     for (int64_t c = 0; c < b; ++c)
       if (index_at(a.state_indices, c) == slot)
-        return bad_index(ErrorCode::kInvalidArgument, ErrorArgument::kStateIndices, b, slot);
+        return taken_slot(ErrorArgument::kStateIndices, b, slot, c);
     return {};
+  }
+
+  // The rows of a sequence, each with its first bad value; none of one that is padding.
+  struct Gates {
+    const CheckGdnCall& call;
+    int64_t first = 0, number = 0;
+    bool beta = false;
+
+    ATTEND_DEVICE void take(int64_t b) {
+      const GdnSequence s = gdn_sequence(call.args, call.params, call.shape, b);
+      first = call.shape.ragged ? s.first : b * call.shape.rows;
+      number = s.padding || call.gates == nullptr ? 0 : s.len;
+    }
+    ATTEND_DEVICE int64_t count() const { return number; }
+    ATTEND_DEVICE int32_t found(int64_t n) const { return call.gates[(first + n) * 2 + beta]; }
+    ATTEND_DEVICE bool bad(int64_t n) const { return found(n) >= 0; }
+    ATTEND_DEVICE ErrorWord word(int64_t n) const {
+      const GdnGate gate =
+          beta ? gdn_beta_gate(call.args, call.shape) : gdn_decay_gate(call.args, call.shape);
+      return gate.word(first + n, found(n) / gate.inner(), found(n) % gate.inner());
+    }
+  };
+};
+
+// Of every row of gates: a team of 32 threads finds the first value out of range.
+struct CheckGates {
+  using Args = CheckGdnCall;
+  static constexpr int kThreads = kCheckGates.threads;
+
+  static ATTEND_DEVICE void run(Thread& x, const CheckGdnCall& call) {
+    const int64_t rows = check_gate_rows(call.shape);
+    const CheckedRequest r(x, rows);
+    find(x, r, gdn_decay_gate(call.args, call.shape), call.gates);
+    find(x, r, gdn_beta_gate(call.args, call.shape), call.gates + 1);
+  }
+
+ private:
+  static ATTEND_DEVICE void find(Thread& x, const CheckedRequest& r, const GdnGate& gate,
+                                 int32_t* to) {
+    const auto inner = static_cast<int32_t>(gate.inner());
+    const int32_t count = static_cast<int32_t>(gate.heads()) * inner;
+    const float* const row = count > 0 ? gate.row(r.b) : nullptr;
+    const auto n = static_cast<int32_t>(first_bad(x, r.lane, count, [&](int64_t i) {
+      const auto at = static_cast<int32_t>(i);
+      return !gate.good(gate.at(row, at / inner, at % inner));
+    }));
+    if (r.live && r.lane == 0) to[r.b * 2] = n < count ? n : -1;
   }
 };
 

@@ -1,0 +1,14 @@
+#pragma once
+#include <string>
+
+#include "attend/error_word.h"
+
+namespace attend {
+
+// What an error word says, as native's checks and ExecContext::check() tell it:
+// "seqused_k[1] is 9, expected 0 to 5, the rows of its sequence".
+std::string index_words(const ErrorWord& word);
+// Throws it, if it says anything, as "<where>: <words>".
+void refuse(const char* where, const ErrorWord& word);
+
+}  // namespace attend
