@@ -59,7 +59,7 @@ const SmallCall kCalls[] = {
     {"ring", "pack", OpId::kRing, "portable", [](C& c) { c.segments = true; }},
     {"merge", "merge", OpId::kMerge, "portable"},
     {"append", "append", OpId::kAppend, "portable"},
-    {"gdn", "gdn_rule_128", OpId::kGdn, "portable"},
+    {"gdn", "gdn_rule_128 check_gates", OpId::kGdn, "portable"},
     {"gdn_layer", "gdn_conv gdn_norm gdn_past check_gdn", OpId::kGdn, "portable"},
     {"gdn_wide", "gdn_rule_256", OpId::kGdn, "portable"}};
 // clang-format on
