@@ -25,7 +25,7 @@ namespace {
 namespace fe = cudnn_frontend;
 using Tensor = std::shared_ptr<fe::graph::Tensor_attributes>;
 
-enum Uid : int64_t { kQ = 1, kK, kV, kOut, kLse };
+enum Uid : int64_t { kQ = 1, kK, kV, kOut, kLse, kRows, kKeys, kQAt, kKAt, kVAt, kOutAt, kLseAt };
 
 // Opens libcudnn.so.9, or what ATTEND_CUDNN_LIBRARY names.
 std::string open_library() {
@@ -84,13 +84,30 @@ class Handle {
   cudnnHandle_t handle_;
 };
 
-Tensor input(fe::graph::Graph& graph, const char* name, Uid uid, const CudnnKey& key, int64_t heads,
-             int64_t rows, int64_t dim, const CudnnKey::Strides& s) {
+// Lengths or offsets, one a sequence.
+Tensor indices(fe::graph::Graph& graph, const char* name, Uid uid, int64_t n, fe::DataType_t type) {
   return graph.tensor(fe::graph::Tensor_attributes()
                           .set_name(name)
                           .set_uid(uid)
-                          .set_dim({key.batch, heads, rows, dim})
-                          .set_stride({s.batch, s.head, s.row, 1}));
+                          .set_dim({n, 1, 1, 1})
+                          .set_stride({1, 1, 1, 1})
+                          .set_data_type(type));
+}
+// Null for a dense graph.
+Tensor offsets(fe::graph::Graph& graph, const char* name, Uid uid, const CudnnKey& key) {
+  return key.ragged ? indices(graph, name, uid, key.batch + 1, fe::DataType_t::INT64) : nullptr;
+}
+
+Tensor input(fe::graph::Graph& graph, const char* name, Uid uid, const Tensor& at,
+             const CudnnKey& key, int64_t heads, int64_t rows, int64_t dim,
+             const CudnnKey::Strides& s) {
+  auto words = fe::graph::Tensor_attributes()
+                   .set_name(name)
+                   .set_uid(uid)
+                   .set_dim({key.batch, heads, rows, dim})
+                   .set_stride({s.batch, s.head, s.row, 1});
+  if (at) words.set_ragged_offset(at);
+  return graph.tensor(words);
 }
 
 void describe(fe::graph::Graph& graph, const CudnnKey& key) {
@@ -98,12 +115,19 @@ void describe(fe::graph::Graph& graph, const CudnnKey& key) {
       .set_intermediate_data_type(fe::DataType_t::FLOAT)
       .set_compute_data_type(fe::DataType_t::FLOAT)
       .set_sm_version(key.compute_capability);
-  const Tensor q = input(graph, "q", kQ, key, key.heads, key.rows, key.head_dim, key.q);
-  const Tensor k = input(graph, "k", kK, key, key.kv_heads, key.keys, key.head_dim, key.k);
-  const Tensor v = input(graph, "v", kV, key, key.kv_heads, key.keys, key.v_dim, key.v);
+  const Tensor q = input(graph, "q", kQ, offsets(graph, "q_at", kQAt, key), key, key.heads,
+                         key.rows, key.head_dim, key.q);
+  const Tensor k = input(graph, "k", kK, offsets(graph, "k_at", kKAt, key), key, key.kv_heads,
+                         key.keys, key.head_dim, key.k);
+  const Tensor v = input(graph, "v", kV, offsets(graph, "v_at", kVAt, key), key, key.kv_heads,
+                         key.keys, key.v_dim, key.v);
   auto words =
       fe::graph::SDPA_attributes().set_name("sdpa").set_generate_stats(key.lse).set_attn_scale(
           key.scale);
+  if (key.ragged)
+    words.set_padding_mask(true)
+        .set_seq_len_q(indices(graph, "rows", kRows, key.batch, fe::DataType_t::INT32))
+        .set_seq_len_kv(indices(graph, "keys", kKeys, key.batch, fe::DataType_t::INT32));
   if (key.causal)
     words
         .set_diagonal_alignment(key.bottom_right ? fe::DiagonalAlignment_t::BOTTOM_RIGHT
@@ -116,12 +140,14 @@ void describe(fe::graph::Graph& graph, const CudnnKey& key) {
       .set_uid(kOut)
       .set_dim({key.batch, key.heads, key.rows, key.v_dim})
       .set_stride({key.out.batch, key.out.head, key.out.row, 1});
-  if (key.lse)
-    stats->set_output(true)
-        .set_uid(kLse)
-        .set_data_type(fe::DataType_t::FLOAT)
-        .set_dim({key.batch, key.heads, key.rows, 1})
-        .set_stride({key.lse_at.batch, key.lse_at.head, key.lse_at.row, 1});
+  if (key.ragged) out->set_ragged_offset(offsets(graph, "out_at", kOutAt, key));
+  if (!key.lse) return;
+  stats->set_output(true)
+      .set_uid(kLse)
+      .set_data_type(fe::DataType_t::FLOAT)
+      .set_dim({key.batch, key.heads, key.rows, 1})
+      .set_stride({key.lse_at.batch, key.lse_at.head, key.lse_at.row, 1});
+  if (key.ragged) stats->set_ragged_offset(offsets(graph, "lse_at", kLseAt, key));
 }
 
 // cuDNN's answers and its headers' exceptions, in words.
@@ -169,6 +195,13 @@ class Plan : public CudnnPlan {
                                                  {kV, const_cast<void*>(t.v)},
                                                  {kOut, t.out}};
       if (key_.lse) pack.emplace(kLse, t.lse);
+      if (key_.ragged) {
+        const std::pair<Uid, const void*> words[] = {{kRows, t.rows}, {kKeys, t.keys},
+                                                     {kQAt, t.q_at},  {kKAt, t.k_at},
+                                                     {kVAt, t.v_at},  {kOutAt, t.out_at}};
+        for (const auto& [uid, data] : words) pack.emplace(uid, const_cast<void*>(data));
+        if (key_.lse) pack.emplace(kLseAt, const_cast<int64_t*>(t.lse_at));
+      }
       return graph_.execute(handle.get(), pack, workspace);
     });
   }
@@ -181,9 +214,9 @@ class Plan : public CudnnPlan {
 struct Hash {
   size_t operator()(const CudnnKey& key) const {
     uint64_t hash = 0;
-    for (const int64_t n :
-         {int64_t{key.device}, key.batch, key.heads, key.kv_heads, key.rows, key.keys, key.head_dim,
-          key.v_dim, key.q.row, key.k.row, key.v.row, key.out.row, int64_t{key.window_left}})
+    for (const int64_t n : {int64_t{key.device}, key.batch, key.heads, key.kv_heads, key.rows,
+                            key.keys, key.head_dim, key.v_dim, key.q.row, key.k.row, key.v.row,
+                            key.out.row, int64_t{key.window_left}, int64_t{key.ragged}})
       hash = (hash ^ static_cast<uint64_t>(n)) * 0x9E3779B97F4A7C15ull;
     return hash;
   }

@@ -25,12 +25,19 @@ struct CudnnKey {
   float scale = 1.0f;
   int64_t batch = 0, heads = 0, kv_heads = 0, rows = 0, keys = 0, head_dim = 0, v_dim = 0;
   Strides q, k, v, out, lse_at;  // lse_at.row: from row to row
+  // Lengths and where sequences begin come in tensors; rows and keys are upper bounds, and lse is
+  // rows of all heads, side by side. Strides of batch are not looked at.
+  bool ragged = false;
   friend bool operator==(const CudnnKey&, const CudnnKey&) = default;
 };
 
 struct CudnnTensors {
   const void *q = nullptr, *k = nullptr, *v = nullptr;
   void *out = nullptr, *lse = nullptr;
+  // Ragged, in device memory: i32 [batch] lengths and i64 [batch + 1] offsets in elements.
+  const int32_t *rows = nullptr, *keys = nullptr;
+  const int64_t *q_at = nullptr, *k_at = nullptr, *v_at = nullptr, *out_at = nullptr,
+                *lse_at = nullptr;
 };
 
 // Empty, or in words why no plan can be made here: no headers when this was built, no library now.

@@ -4,6 +4,10 @@
 //             and flash's tiles serve the call. cuDNN may refuse further: its words are passed on.
 //   keys      that no row sees are cut off before cuDNN is told of them, so that NaN in their values
 //             never meets a weight of 0
+//   ragged    lengths and offsets are written by a small kernel before cuDNN's (body/ragged.h), and
+//             rows that see no key by one after it: nothing is read back. max_seqlen_q and
+//             max_seqlen_k, where they are told, are the plan's sizes, else the tensors' rows
+//   pages     never: sdpa takes no page table (paged does), so there is none to tell cuDNN of
 //   plans     one a shape, kept (cudnn_plan.h); the workspace comes from the context
 //   bits      one query row is refused: cuDNN cuts its keys by how many requests there are, and bits
 //             must not depend on that
@@ -11,9 +15,12 @@
 #include <cmath>
 #include <string>
 
+#include "backends/cuda/cudnn_call.h"
 #include "backends/cuda/cudnn_plan.h"
+#include "backends/cuda/cudnn_ragged.h"
 #include "backends/gpu/host/driver.h"
 #include "backends/gpu/host/failure.h"
+#include "backends/gpu/host/index_check.h"
 #include "backends/gpu/host/rows.h"
 #include "backends/gpu/host/runtime.h"
 
@@ -58,7 +65,6 @@ std::string foreign_word(const AttentionArgs& a, const AttentionParams& p) {
       {"prefix_lens", static_cast<bool>(m.prefix_lens)},
       {"hole_starts", static_cast<bool>(m.hole_starts)},
       {"q_segment_ids", static_cast<bool>(m.q_segment_ids)},
-      {"cu_seqlens_q", static_cast<bool>(a.seq.cu_seqlens_q)},
       {"seqused_q", static_cast<bool>(a.seq.seqused_q)},
       {"seqused_k", static_cast<bool>(a.seq.seqused_k)}};
   for (const auto& [word, given] : words)
@@ -66,13 +72,14 @@ std::string foreign_word(const AttentionArgs& a, const AttentionParams& p) {
   return "";
 }
 
-// Whether cuDNN's wide loads fit a tensor [batch, rows, heads, dim].
+// Whether cuDNN's wide loads fit a tensor [batch, rows, heads, dim] or [total, heads, dim].
 Status layout(const std::string& arg, const TensorView& t) {
-  if (t.dim(3) > 1 && t.step(3) != 1) return no(arg + " stride 3 is {}, expected 1", t.step(3));
+  if (t.dim(-1) > 1 && t.step(-1) != 1)
+    return no(arg + " stride " + std::to_string(t.rank - 1) + " is {}, expected 1", t.step(-1));
   if (reinterpret_cast<uintptr_t>(t.data) % kStepBytes != 0)
     return no(arg + " address is not a multiple of {}", kStepBytes);
   const int64_t step = kStepBytes / size_bytes(t.dtype);
-  for (int i = 0; i < 3; ++i)
+  for (int i = 0; i < t.rank - 1; ++i)
     if (t.dim(i) > 1 && (t.step(i) <= 0 || t.step(i) % step != 0))
       return no(arg + " stride " + std::to_string(i) + " is {}, expected a positive multiple of " +
                     std::to_string(step),
@@ -80,41 +87,13 @@ Status layout(const std::string& arg, const TensorView& t) {
   return {};
 }
 
-// A dimension of one element has whatever stride: one that cuDNN takes.
-CudnnKey::Strides strides(const TensorView& t) {
-  CudnnKey::Strides s;
-  s.row = t.dim(1) > 1 ? t.step(1) : t.dim(3);
-  s.head = t.dim(2) > 1 ? t.step(2) : t.dim(3);
-  s.batch = t.dim(0) > 1 ? t.step(0) : s.row * t.dim(1);
-  return s;
-}
-
-// Keys that some row sees: a run, as the words that this row takes hide keys at the ends alone.
-struct Keys {
-  int64_t begin = 0, end = 0;
-  bool every_row_sees_some = true;
-
-  Keys(const AttentionArgs& a, const AttentionParams& p) {
-    const int64_t rows = a.q.dim(1), keys = a.k.dim(1);
-    end = keys;
-    if (!p.mask.causal) return;
-    const bool top_left = p.mask.diagonal == Diagonal::kTopLeft;
-    const int64_t d = top_left ? 0 : keys - rows;
-    end = std::clamp<int64_t>(rows + d, 0, keys);
-    every_row_sees_some = d >= 0;
-    if (p.mask.window_left < 0) return;
-    begin = std::clamp<int64_t>(d - p.mask.window_left, 0, end);
-    every_row_sees_some &= rows - 1 + d - p.mask.window_left < keys;
-  }
-};
-
 // What the call alone tells.
 Status takes(const AttentionArgs& a, const AttentionParams& p) {
   if (const std::string word = foreign_word(a, p); !word.empty())
     return no(word + " is given; cuDNN's row has causal, window_left and softmax_scale alone");
   if (a.q.dtype == DType::kF32) return no("q dtype is f32, expected f16 or bf16");
   if (a.out.dtype != a.q.dtype) return no("out dtype is f32, expected that of q");
-  for (const auto& [what, dim] : {std::pair{"head_dim", a.q.dim(3)}, {"v_dim", a.v.dim(3)}})
+  for (const auto& [what, dim] : {std::pair{"head_dim", a.q.dim(-1)}, {"v_dim", a.v.dim(-1)}})
     if (dim % kDimStep != 0)
       return no(std::string(what) + " is {}, expected a multiple of " + std::to_string(kDimStep),
                 dim);
@@ -122,44 +101,19 @@ Status takes(const AttentionArgs& a, const AttentionParams& p) {
     if (t->num_elements() == 0) return no(std::string(arg) + " is empty");
     if (const Status s = layout(arg, *t); !s) return s;
   }
-  if (a.q.dim(1) == 1)
+  if (cuda::is_ragged(a) && a.seq.cu_seqlens_q.dim(0) < 2) return no("batch is 0");
+  if (cuda::cudnn_rows(a) == 1)
     return no("q has one row; cuDNN cuts its keys by how many requests there are");
   if (!(*p.softmax_scale > 0) || !std::isfinite(*p.softmax_scale))
     return no("softmax_scale is not above 0");
-  const Keys keys(a, p);
+  const cuda::CudnnKeys keys(a, p);
   if (!keys.every_row_sees_some || keys.begin >= keys.end) return no("a row sees no key");
   return {};
 }
 
-CudnnKey key_of(const AttentionArgs& a, const AttentionParams& p, const Keys& keys,
-                const Device& device, int32_t compute_capability) {
-  CudnnKey key;
-  key.device = device.index;
-  key.compute_capability = compute_capability;
-  key.dtype = a.q.dtype;
-  key.causal = p.mask.causal;
-  key.bottom_right = key.causal && p.mask.diagonal != Diagonal::kTopLeft;
-  key.window_left = p.mask.window_left;
-  key.scale = *p.softmax_scale;
-  key.batch = a.q.dim(0);
-  key.heads = a.q.dim(2);
-  key.kv_heads = a.k.dim(2);
-  key.rows = a.q.dim(1);
-  key.keys = keys.end - keys.begin;
-  key.head_dim = a.q.dim(3);
-  key.v_dim = a.v.dim(3);
-  key.q = strides(a.q);
-  key.k = strides(a.k);
-  key.v = strides(a.v);
-  key.out = strides(a.out);
-  key.lse = static_cast<bool>(a.lse);
-  if (key.lse) key.lse_at = {a.lse.step(0), a.lse.step(1), a.lse.step(2)};
-  return key;
-}
-
 std::shared_ptr<const cuda::CudnnPlan> plan_of(const AttentionArgs& a, const AttentionParams& p,
                                                const Device& device) {
-  const CudnnKey key = key_of(a, p, Keys(a, p), device, device_info(device)->compute_capability);
+  const CudnnKey key = cuda::cudnn_key(a, p, device, device_info(device)->compute_capability);
   if (auto known = cuda::cudnn_known_plan(key)) return known;
   const driver::Current current(device.index);
   if (current.code() != 0) return nullptr;
@@ -185,7 +139,7 @@ Status supports(const AttentionArgs& a, const AttentionParams& p, const Device& 
   if (const Status s = takes(a, p); !s) return s;
   if (const Status s = available(device); !s) return s;
   const int64_t most = validated(device_info(device)->compute_capability)->largest_dim;
-  if (const int64_t dim = std::max(a.q.dim(3), a.v.dim(3)); dim > most)
+  if (const int64_t dim = std::max(a.q.dim(-1), a.v.dim(-1)); dim > most)
     return no("head_dim is {}, expected at most " + std::to_string(most) + " on " +
                   device_info(device)->name,
               dim);
@@ -194,26 +148,58 @@ Status supports(const AttentionArgs& a, const AttentionParams& p, const Device& 
   return plan->fault().empty() ? Status{} : refused(ErrorCode::kUnsupported, plan->fault());
 }
 
+uint64_t aligned(uint64_t bytes) { return (bytes + 255) / 256 * 256; }
+
+// cuDNN's, and behind it what a ragged call wants.
+uint64_t scratch_bytes(const cuda::CudnnPlan& plan, const AttentionArgs& a) {
+  if (!cuda::is_ragged(a)) return plan.workspace_bytes();
+  return aligned(plan.workspace_bytes()) + cuda::RaggedSpace(a).bytes;
+}
+
 uint64_t workspace_bytes(const AttentionArgs& a, const AttentionParams& p, int32_t) {
   const auto plan = plan_of(a, p, a.q.device);
-  return plan == nullptr ? 0 : plan->workspace_bytes();
+  return plan == nullptr ? 0 : scratch_bytes(*plan, a);
+}
+
+Status execute(const cuda::CudnnPlan& plan, const cuda::CudnnTensors& tensors, void* workspace,
+               const ExecContext& context) {
+  const driver::Current current(context.device.index);
+  const std::string why = plan.run(tensors, workspace, context.stream);
+  return why.empty() ? Status{} : refused(ErrorCode::kDeviceError, why);
+}
+
+Status run_ragged(const cuda::CudnnPlan& plan, const AttentionArgs& a, const AttentionParams& p,
+                  const ExecContext& context, std::byte* workspace) {
+  const IndexCheck check(a, p, context);
+  if (!check.status()) return check.status();
+  const RaggedCall call =
+      cuda::ragged_call(a, p, check.skip(), workspace + aligned(plan.workspace_bytes()));
+  const auto blocks = [](int64_t n, int64_t of_a_block) {
+    return Index3{static_cast<int>((n + of_a_block - 1) / of_a_block), 1, 1};
+  };
+  Status s = launch(kRaggedWords, blocks(a.seq.cu_seqlens_q.dim(0), kRaggedWords.threads), 0, call,
+                    context);
+  if (s) s = execute(plan, cuda::ragged_tensors(call), workspace, context);
+  if (s) s = launch(kRaggedFinish, blocks(a.q.dim(0), kRaggedRows), 0, call, context);
+  return s;
 }
 
 Status run(const AttentionArgs& a, const AttentionParams& p, const ExecContext& context) {
   const auto plan = plan_of(a, p, context.device);
   if (plan == nullptr) return {ErrorCode::kDeviceError, "the device cannot be made current", 0};
-  const Scratch scratch(context, plan->workspace_bytes());
+  const uint64_t bytes = scratch_bytes(*plan, a);
+  const Scratch scratch(context, bytes);
   if (!scratch)
     return {ErrorCode::kOutOfMemory, "{} bytes for cuDNN are not to be had",
-            static_cast<int64_t>(plan->workspace_bytes())};
-  const int64_t size = size_bytes(a.q.dtype), begin = Keys(a, p).begin;
+            static_cast<int64_t>(bytes)};
+  if (cuda::is_ragged(a))
+    return run_ragged(*plan, a, p, context, static_cast<std::byte*>(scratch.data()));
+  const int64_t size = size_bytes(a.q.dtype), begin = cuda::CudnnKeys(a, p).begin;
   const auto from = [&](const TensorView& t) {
     return static_cast<const std::byte*>(t.data) + begin * t.step(1) * size;
   };
-  const driver::Current current(context.device.index);
-  const std::string why = plan->run({a.q.data, from(a.k), from(a.v), a.out.data, a.lse.data},
-                                    scratch.data(), context.stream);
-  return why.empty() ? Status{} : refused(ErrorCode::kDeviceError, why);
+  return execute(*plan, {a.q.data, from(a.k), from(a.v), a.out.data, a.lse.data}, scratch.data(),
+                 context);
 }
 
 }  // namespace
@@ -221,7 +207,7 @@ Status run(const AttentionArgs& a, const AttentionParams& p, const ExecContext& 
 void add_vendor(Rows& rows) {
   constexpr int32_t kPriority = 100;  // above the tiles, whatever matrix instructions they use
   rows.attention.push_back({OpId::kSdpa, kPluginDevice, row_name(OpId::kSdpa, "cudnn"),
-                            "f16 bf16; dense; causal, window_left; lse; cuDNN 9", kPriority,
+                            "f16 bf16; dense, ragged; causal, window_left; lse; cuDNN 9", kPriority,
                             available, supports, workspace_bytes, run});
 }
 

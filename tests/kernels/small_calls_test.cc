@@ -4,15 +4,19 @@
 // the full tier. On native they are a few more calls.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <set>
 #include <string>
 
 #include "attend/error.h"
+#include "backends/gpu/call/ragged.h"
 #include "tests/gdn/tensors.h"
 #include "tests/kernels/rows.h"
 #include "tests/merge/partials.h"
 #include "tests/ring/ranks.h"
+#include "tests/simt/vendor_driver.h"
 #include "tests/support/judge.h"
 #include "tests/support/stored.h"
 #include "tests/support/tensors.h"
@@ -57,6 +61,7 @@ const SmallCall kCalls[] = {
     {"wide_f16_256", "matrix_wide_f16_256", OpId::kFlash, "", [](C& c) { half(c), dims(c, 256), many_rows(c); }},
     {"decode", "", OpId::kDecode, "", [](C& c) { c.family = Family::kDecode, c.seqlen_q = 1, c.end = true, bfloat(c); }},
     {"ring", "pack", OpId::kRing, "portable", [](C& c) { c.segments = true; }},
+    {"ragged", "ragged_words ragged_finish", OpId::kSdpa, "portable"},
     {"merge", "merge", OpId::kMerge, "portable"},
     {"append", "append", OpId::kAppend, "portable"},
     {"gdn", "gdn_rule_128 check_gates", OpId::kGdn, "portable"},
@@ -98,6 +103,7 @@ class SmallCalls : public ::testing::TestWithParam<SmallCall> {
   }
   void attention();
   void ring();
+  void ragged();
   void merge();
   void append();
   void gdn();
@@ -141,6 +147,113 @@ void SmallCalls::ring() {
     const auto verdicts = judge.compare(t.args);
     EXPECT_TRUE(all_ok(verdicts)) << row.name << "\n" << to_string(verdicts);
   }
+}
+
+// What goes before and after a vendor's kernel, whose place the test takes: no row that is executed on
+// the host has one.
+void SmallCalls::ragged() {
+  constexpr int64_t kHeads = 2, kDim = 8, kWindow = 3;
+  const std::vector<int64_t> rows = {5, 0, 3, 4, 2}, keys = {9, 4, 0, 2, 7};
+  const auto starts = [](const std::vector<int64_t>& lengths) {
+    std::vector<int64_t> at = {0};
+    for (const int64_t n : lengths) at.push_back(at.back() + n);
+    return at;
+  };
+  const std::vector<int64_t> q_at = starts(rows), k_at = starts(keys);
+  const auto batch = static_cast<int64_t>(rows.size()), total = q_at.back() + 1;  // one is nobody's
+  for (const DeviceType device : test_devices()) {
+    if (device == DeviceType::kNative) continue;
+    if (std::getenv("ATTEND_SIMT") == nullptr) GTEST_SKIP() << "sdpa's own row runs there";
+    simt::VendorDriver driver = simt::VendorDriver::of_plugin(name(device));
+    std::vector<void*> memory;
+    const auto there = [&](const void* from, size_t bytes) {
+      void* data = nullptr;
+      EXPECT_EQ(driver.allocate(&data, bytes), 0);
+      EXPECT_EQ(driver.copy_now(data, from, bytes), 0);
+      memory.push_back(data);
+      return data;
+    };
+    const auto back = [&]<class T>(const T* data, int64_t n) {
+      std::vector<T> values(static_cast<size_t>(n));
+      EXPECT_EQ(driver.copy_now(values.data(), data, values.size() * sizeof(T)), 0);
+      return values;
+    };
+    const auto filled = [&]<class T>(T value, int64_t n) {
+      const std::vector<T> values(static_cast<size_t>(n), value);
+      return static_cast<T*>(there(values.data(), values.size() * sizeof(T)));
+    };
+    for (const bool top_left : {false, true}) {
+      gpu::RaggedCall call;
+      AttentionArgs& a = call.args;
+      a.q = contiguous(nullptr, DType::kBF16, {total, kHeads, kDim});
+      a.k = contiguous(nullptr, DType::kBF16, {k_at.back(), 1, kDim});
+      a.v = a.k;
+      a.v.stride[0] = 24;
+      a.out = contiguous(filled(uint16_t{0xC7C7}, total * kHeads * kDim), DType::kBF16,
+                         {total, kHeads, kDim});
+      a.lse = contiguous(filled(-7.0f, total * kHeads), DType::kF32, {kHeads, total});
+      a.seq.cu_seqlens_q =
+          contiguous(there(q_at.data(), q_at.size() * 8), DType::kI64, {batch + 1});
+      a.seq.cu_seqlens_k =
+          contiguous(there(k_at.data(), k_at.size() * 8), DType::kI64, {batch + 1});
+      call.params.mask.causal = true;
+      call.params.mask.window_left = kWindow;
+      call.params.mask.diagonal = top_left ? Diagonal::kTopLeft : Diagonal::kBottomRight;
+      call.rows = filled(int32_t{-5}, batch), call.keys = filled(int32_t{-5}, batch);
+      for (int64_t** at : {&call.q, &call.k, &call.v, &call.out, &call.sums_at})
+        *at = filled(int64_t{-5}, batch + 1);
+      std::vector<float> sums;
+      for (int64_t n = 0; n < total * kHeads; ++n) sums.push_back(static_cast<float>(n));
+      call.sums = static_cast<float*>(there(sums.data(), sums.size() * sizeof(float)));
+      const std::vector<uint8_t> skip = {0, 0, 0, 0, 1};  // the last has a bad index
+      call.skip = static_cast<uint8_t*>(there(skip.data(), skip.size()));
+
+      ASSERT_EQ(driver.launch(gpu::kRaggedWords.name, {1, 1, 1}, gpu::kRaggedWords.threads, 0,
+                              &call, sizeof call),
+                0);
+      ASSERT_EQ(driver.launch(gpu::kRaggedFinish.name, {static_cast<int>((total + 3) / 4), 1, 1},
+                              gpu::kRaggedFinish.threads, 0, &call, sizeof call),
+                0);
+      ASSERT_EQ(driver.synchronize(nullptr), 0);
+      const auto out = back(static_cast<const uint16_t*>(a.out.data), total * kHeads * kDim);
+      const auto lse = back(static_cast<const float*>(a.lse.data), total * kHeads);
+      for (int64_t b = 0; b < batch; ++b) {
+        const auto n = static_cast<size_t>(b);
+        int64_t first = keys[n], end = 0;  // of keys that some row sees
+        for (int64_t i = 0; i < rows[n]; ++i) {
+          const int64_t p = i + (top_left ? 0 : keys[n] - rows[n]);
+          bool sees = false;
+          for (int64_t j = 0; j < keys[n]; ++j)
+            if (j <= p && j >= p - kWindow)
+              sees = true, first = std::min(first, j), end = std::max(end, j + 1);
+          const int64_t row = q_at[n] + i;
+          for (int64_t h = 0; h < kHeads; ++h) {
+            const float was = skip[n] != 0 ? -7.0f : sums[static_cast<size_t>(row * kHeads + h)];
+            EXPECT_EQ(lse[static_cast<size_t>(h * total + row)],
+                      sees || skip[n] != 0 ? was : -INFINITY)
+                << b << " " << i;
+            for (int64_t d = 0; d < kDim; ++d)
+              EXPECT_EQ(out[static_cast<size_t>((row * kHeads + h) * kDim + d)],
+                        sees || skip[n] != 0 ? 0xC7C7 : 0)
+                  << b << " " << i;
+          }
+        }
+        const bool none = first >= end || skip[n] != 0;
+        EXPECT_EQ(back(call.rows, batch)[n], none ? 0 : rows[n]) << b;
+        EXPECT_EQ(back(call.keys, batch)[n], none ? 0 : end - first) << b;
+        if (none) continue;
+        EXPECT_EQ(back(call.q, batch + 1)[n], q_at[n] * kHeads * kDim) << b;
+        EXPECT_EQ(back(call.out, batch + 1)[n], q_at[n] * kHeads * kDim) << b;
+        EXPECT_EQ(back(call.sums_at, batch + 1)[n], q_at[n] * kHeads) << b;
+        EXPECT_EQ(back(call.k, batch + 1)[n], (k_at[n] + first) * kDim) << b;
+        EXPECT_EQ(back(call.v, batch + 1)[n], (k_at[n] + first) * 24) << b;
+      }
+      for (int64_t h = 0; h < kHeads; ++h)
+        EXPECT_EQ(lse[static_cast<size_t>(h * total + total - 1)], -7.0f) << "nobody's row";
+    }
+    for (void* data : memory) driver.release(data);
+  }
+  ++taken_;
 }
 
 void SmallCalls::merge() {
@@ -219,6 +332,7 @@ TEST_P(SmallCalls, MatchTheOracle) {
   const SmallCall& call = GetParam();
   switch (call.op) {
     case OpId::kRing: ring(); break;
+    case OpId::kSdpa: ragged(); break;
     case OpId::kMerge: merge(); break;
     case OpId::kAppend: append(); break;
     case OpId::kGdn: gdn(); break;

@@ -109,8 +109,47 @@ const std::vector<Refusal> kRefusals = {
      "a row sees no key"},
 };
 
+// Ragged, as [128, 4, 64] and lengths that nobody reads.
+void pack(Call& c) {
+  constexpr int64_t kTotal = Call::kBatch * Call::kRows;
+  for (TensorView* t : {&c.args.q, &c.args.k, &c.args.v, &c.args.out}) {
+    const int64_t heads = t->dim(2), dim = t->dim(3);
+    *t = contiguous(t->data, t->dtype, {kTotal, heads, dim}, kCuda0);
+  }
+  c.args.seq.cu_seqlens_q = c.args.seq.cu_seqlens_k = c.word(DType::kI32, {Call::kBatch + 1});
+}
+const std::vector<Refusal> kRaggedRefusals = {
+    {"Used",
+     [](Call& c) {
+       pack(c);
+       c.args.seq.seqused_k = c.word(DType::kI32, {2});
+     },
+     "seqused_k is given"},
+    {"OneRowEach",
+     [](Call& c) {
+       pack(c);
+       c.args.seq.max_seqlen_q = 1;
+     },
+     "q has one row"},
+    {"RaggedStride",
+     [](Call& c) {
+       pack(c);
+       c.args.v.stride[1] = 0;
+     },
+     "v stride 1 is 0, expected a positive multiple of 8"},
+    {"RaggedEmpty",
+     [](Call& c) {
+       pack(c);
+       c.args.k.shape[0] = c.args.v.shape[0] = 0;
+     },
+     "k is empty"},
+};
+
 class CudnnRow : public ::testing::TestWithParam<Refusal> {};
 INSTANTIATE_TEST_SUITE_P(Sdpa, CudnnRow, ::testing::ValuesIn(kRefusals),
+                         [](const auto& p) { return p.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(SdpaRagged, CudnnRow, ::testing::ValuesIn(kRaggedRefusals),
                          [](const auto& p) { return p.param.name; });
 
 TEST_P(CudnnRow, SaysWhatStandsInTheWay) {
@@ -123,11 +162,15 @@ TEST_P(CudnnRow, SaysWhatStandsInTheWay) {
 }
 
 TEST(CudnnRow, TakesNoCallInHostExecution) {
-  Call call;
+  Call call, ragged;
+  pack(ragged);
   for (const bool causal : {false, true})
     for (const int32_t window : {-1, 5}) {
-      call.params.mask.causal = causal || window >= 0;
-      call.params.mask.window_left = window;
+      for (Call* c : {&call, &ragged}) {
+        c->params.mask.causal = causal || window >= 0;
+        c->params.mask.window_left = window;
+      }
+      EXPECT_EQ(ragged.answer(), "cuDNN runs on NVIDIA devices, not in host execution");
       EXPECT_EQ(call.answer(), "cuDNN runs on NVIDIA devices, not in host execution");
     }
 }
