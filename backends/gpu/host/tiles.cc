@@ -141,11 +141,11 @@ Status run_tiles(const TileKernel& kernel, const AttentionArgs& a, const Attenti
   Laid laid(kernel, a, p, use);
   TilesCall& call = laid.call;
   if (call.grid.blocks() == 0 && laid.narrow.blocks() == 0) return {};
+  const DeviceInfo* const device = device_info(context.device);
+  call.grid.dies = laid.narrow.dies = device == nullptr ? 1 : device->dies;
   const Scratch scratch(context, laid.plan_bytes + laid.record_bytes);
   if (!scratch)
     return {ErrorCode::kOutOfMemory,
-  const DeviceInfo* const device = device_info(context.device);
-  call.grid.dies = laid.narrow.dies = device == nullptr ? 1 : device->dies;
             "{} bytes of device memory for partial results are not to be had; max_seqlen_k, where "
             "it is told, bounds them",
             static_cast<int64_t>(laid.plan_bytes + laid.record_bytes)};
