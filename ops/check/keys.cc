@@ -140,6 +140,9 @@ void check_keys(const Checker& c, const AttentionArgs& a, KeyForm keys) {
   if (kv_heads == 0 ? heads != 0 : heads % kv_heads != 0)
     throw_invalid(c.where(), "q heads is " + str(heads) +
                                  ", expected a multiple of kv_heads of k, " + str(kv_heads));
+  if (heads == 0 && kv_heads > 0)
+    throw_invalid(c.where(),
+                  "q heads is 0, expected 1 or more, as kv_heads of k is " + str(kv_heads));
   if (a.v.dim(-1) < 1) throw_invalid(c.where(), "v v_dim is 0, expected 1 or more");
   if (keys == KeyForm::kCache) {
     c.index("start", a.seq.start, a.q.dim(0), "batch of q");

@@ -82,6 +82,8 @@ const Refusal kRefusals[] = {
      "q heads is 3, expected a multiple of kv_heads of k, 2"},
     {"NoKvHeads", kAny, false, [](RefusedCall& c) { c.args.k.shape[2] = c.args.v.shape[2] = 0; }, ErrorCode::kInvalidArgument,
      "q heads is 4, expected a multiple of kv_heads of k, 0"},
+    {"NoHeads", kAny, false, [](RefusedCall& c) { c.args.q.shape[2] = c.args.out.shape[2] = 0; }, ErrorCode::kInvalidArgument,
+     "q heads is 0, expected 1 or more, as kv_heads of k is 2"},
     {"NoHeadDim", kAny, false, [](RefusedCall& c) { c.args.q.shape[3] = c.args.k.shape[3] = 0; }, ErrorCode::kInvalidArgument,
      "q head_dim is 0, expected 1 or more"},
     {"NoVDim", kAny, false, [](RefusedCall& c) { c.args.v.shape[3] = c.args.out.shape[3] = 0; }, ErrorCode::kInvalidArgument,
