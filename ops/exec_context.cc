@@ -4,6 +4,7 @@
 #include "attend/kernel.h"
 #include "attend/registry.h"
 #include "ops/check/index_words.h"
+#include "ops/registry_state.h"
 
 namespace attend {
 namespace {
@@ -20,7 +21,7 @@ void ExecContext::check() const {
   if (device.type == DeviceType::kNative) {
     if (error_word != nullptr) word = std::exchange(*error_word, nothing);
   } else {
-    const BackendTable& backend = Registry::global().backend(device.type);
+    const BackendTable& backend = backend_with(device, "ExecContext::check");
     ErrorWord* at = error_word;
     if (at == nullptr && backend.error_word != nullptr) at = backend.error_word(device);
     if (at != nullptr) require(backend.copy(&word, Device{}, at, device, sizeof word, stream));

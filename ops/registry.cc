@@ -17,14 +17,19 @@ std::string how_to_get(DeviceType device) {
 }
 
 [[noreturn]] void throw_no_backend(DeviceType device) {
+  if (!is_known(device))
+    throw Error(ErrorCode::kInvalidArgument, "device type is " +
+                                                 std::to_string(static_cast<int>(device)) +
+                                                 ", expected native, cuda or rocm");
   throw Error(ErrorCode::kBackendUnavailable,
               std::string("no ") + name(device) + " backend is loaded" + how_to_get(device));
 }
 
-[[noreturn]] void throw_no_device(OpId op, const BackendTable& table, const Device& device) {
+[[noreturn]] void throw_no_device(const std::string& where, const BackendTable& table,
+                                  const Device& device) {
   const Status status = table.status();
   throw Error(ErrorCode::kBackendUnavailable,
-              std::string(name(op)) + ": device is " + to_string(device) + ", expected one of " +
+              where + ": device is " + to_string(device) + ", expected one of " +
                   std::to_string(table.device_count()) + " " + name(device.type) + " devices" +
                   (status ? "" : "; " + to_string(status)));
 }
@@ -105,7 +110,7 @@ const KernelEntry<Args, Params>& Registry::select(OpId op, const Args& args, con
   const BackendTable* table =
       device.type == DeviceType::kNative ? nullptr : state_->table(device.type);
   if (table != nullptr && (device.index < 0 || device.index >= table->device_count()))
-    throw_no_device(op, *table, device);
+    throw_no_device(name(op), *table, device);
   for (const auto& row : rows)
     if (row.supports(args, params, device)) return row;
 
@@ -162,6 +167,12 @@ std::vector<Backend> Registry::backends() const {
 std::vector<LoadFailure> Registry::load_failures() const {
   const std::lock_guard lock(state_->mutex);
   return state_->failures;
+}
+
+const BackendTable& backend_with(Device device, const char* where) {
+  const BackendTable& backend = Registry::global().backend(device.type);
+  if (device.index >= 0 && device.index < backend.device_count()) return backend;
+  throw_no_device(where, backend, device);
 }
 
 const BackendTable& Registry::backend(DeviceType device) const {

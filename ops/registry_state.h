@@ -18,6 +18,10 @@ inline bool is_known(DeviceType type) {
   return type == DeviceType::kNative || type == DeviceType::kCuda || type == DeviceType::kRocm;
 }
 
+// The backend of a device that is there.
+//   errors   kBackendUnavailable: no such plugin or device, with the reason
+const BackendTable& backend_with(Device device, const char* where);
+
 // Whether rows of this kind may implement an operator: gdn and merge have arguments of their own.
 inline bool serves(const AttentionKernel&, OpId op) {
   return op < OpId::kCount && op != OpId::kGdn && op != OpId::kMerge;

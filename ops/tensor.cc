@@ -7,6 +7,7 @@
 
 #include "attend/error.h"
 #include "attend/registry.h"
+#include "ops/registry_state.h"
 
 namespace attend {
 
@@ -107,18 +108,6 @@ void free_on_device(void* context) {
                                            " bytes are not to be had " + place);
 }
 
-// The backend of a device that is there.
-const BackendTable& backend_with(Device device, const char* where) {
-  const BackendTable& backend = Registry::global().backend(device.type);
-  const int32_t count = backend.device_count();
-  if (device.index >= 0 && device.index < count) return backend;
-  const Status status = backend.status();
-  throw Error(ErrorCode::kBackendUnavailable,
-              std::string(where) + ": device is " + to_string(device) + ", expected one of " +
-                  std::to_string(count) + " " + name(device.type) + " devices" +
-                  (status ? "" : "; " + to_string(status)));
-}
-
 // Memory of one of a backend's allocators, as the tensor that `view` describes.
 Tensor allocated(const char* where, const Allocator& allocator, Device device, TensorView view,
                  uint64_t bytes, const std::string& place) {
@@ -159,6 +148,7 @@ void gather(const TensorView& view, int dim, const std::byte* from, std::byte*& 
 }
 
 bool is_row_major(const TensorView& view) {
+  if (view.num_elements() == 0) return true;
   int64_t expected = 1;
   for (int i = view.rank - 1; i >= 0; --i) {
     if (view.dim(i) != 1 && view.step(i) != expected) return false;

@@ -131,6 +131,38 @@ TEST_P(OnDevice, CopiesToTheOtherDevices) {
   }
 }
 
+// Without elements there is no order of them: neither strides nor missing memory keep a tensor here.
+TEST_P(OnDevice, TensorsWithoutElementsTravel) {
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{0}, {2, 0, 3}, {3, 4, 0}, {0, 2}}) {
+    const Tensor there = Tensor::empty(DType::kF32, shape).to(device);
+    EXPECT_EQ(there.view().device, device);
+    const Tensor back = there.to(Device{});
+    EXPECT_EQ(back.view().num_elements(), 0);
+    EXPECT_EQ(back.view().dim(0), shape[0]);
+  }
+}
+
+// An index that no device has: every door says the same.
+TEST_P(OnDevice, ADeviceThatIsNotThere) {
+  const Device none{device.type, 7};
+  MeanOfTwo call(device);
+  for (TensorView* t : {&call.args.out_a, &call.args.lse_a, &call.args.out_b, &call.args.lse_b,
+                        &call.args.out, &call.args.lse})
+    t->device = none;
+  ExecContext context;
+  context.device = none;
+  const std::string words = ": device is " + to_string(none) + ", expected one of ";
+  const auto expect = [&](const std::string& where, const Thrown& e) {
+    EXPECT_EQ(e.code, ErrorCode::kBackendUnavailable) << e.what;
+    EXPECT_TRUE(e.says(where + words)) << e.what;
+  };
+  expect("merge", thrown([&] { MergePartials().forward(call.args, {}); }));
+  expect("ExecContext::check", thrown([&] { context.check(); }));
+  expect("Tensor::empty", thrown([&] { Tensor::empty(DType::kF32, {4}, none); }));
+  EXPECT_EQ(read(call.out)[0], -77.0f);
+}
+
 TEST_P(OnDevice, PinnedMemoryIsNative) {
   Tensor pinned = Tensor::empty_pinned(DType::kF32, {2, 50}, device);
   EXPECT_EQ(pinned.view().device, Device{});
