@@ -54,7 +54,7 @@ enum class CheckIndices : uint8_t { kDefault, kOff, kOn };
 // Where and how a kernel runs.
 //
 // Calls on a device may be captured into a CUDA or HIP graph, through a `stream` of the caller's that
-// captures: they wait for nothing and take memory in stream order alone.
+// captures: they wait for nothing, but for ring over a transport, and take memory in stream order.
 //   before   one such call outside a capture, which loads the kernels and makes the device's own
 //            error word
 //   during   no check(); an `allocator` of the caller's is asked once, for memory that the graph
