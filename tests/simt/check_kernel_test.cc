@@ -196,6 +196,9 @@ TEST_P(CheckKernel, GatesOfGdn) {
                std::bit_cast<int32_t>(0.125f));
   EXPECT_EQ(got.error.inner[0], 3);
   EXPECT_EQ(got.error.inner[1], 2);
+  found[18] = -1;  // the decay is good: beta is left
+  expect_error(check<gpu::CheckGdn>(call, 4, GetParam(), false).error, ErrorCode::kOutOfRange,
+               ErrorArgument::kBeta, 8 * 3 + 1, std::bit_cast<int32_t>(2.25f));
 }
 
 }  // namespace
