@@ -78,7 +78,8 @@ uint16_t narrowed(float x, DType type) {
 
 class MatrixTest : public ::testing::TestWithParam<DType> {};
 
-// Small integers: every product and sum is exact, so that no tolerance hides a wrong element.
+// Small integers: every product and sum is exact, so that no tolerance hides a wrong element. No two
+// rows and no two columns of the scores are alike, and no sum of a row is 0.
 TEST_P(MatrixTest, ProductsAreThoseOfPlainLoops) {
   const DType type = GetParam();
   ProductCall call{};
@@ -86,7 +87,7 @@ TEST_P(MatrixTest, ProductsAreThoseOfPlainLoops) {
   call.scores = scores.data();
   call.out = out.data();
   const auto value = [](int a, int b, int salt) {
-    return static_cast<float>((a * 7 + b * 5 + a * b * 3 + salt) % 5 - 2);
+    return static_cast<float>((3 * a * a + b * b + a * b + (a ^ b) + salt) % 5 - 2);
   };
   for (int r = 0; r < 16; ++r)
     for (int d = 0; d < kDim; ++d) {
