@@ -49,7 +49,8 @@ function(attend_add_test name)
     add_dependencies(attend_simt_tests ${name})
   endif()
   list(REMOVE_DUPLICATES labels)
-  set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${arg_TIMEOUT})
+  set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT ${arg_TIMEOUT}
+    COST ${arg_TIMEOUT})  # the longest begin first
   if(arg_DEVICES)
     attend_test_on_devices(${name} ${arg_DEVICES} ${room})
   endif()
