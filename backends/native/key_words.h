@@ -24,8 +24,6 @@ class KeyWords {
         q_ids_(p.mask.q_segment_ids),
         kv_ids_(p.mask.kv_segment_ids) {}
 
-  explicit operator bool() const { return keep_ || bias_ || q_ids_ || blocks_; }
-
   // Begins the tile of keys [j0, j0 + keys), padded to `padded`.
   void start_tile(const Worker& w, const Sequence& s, int64_t j0, int32_t keys, int32_t padded) {
     j0_ = j0;

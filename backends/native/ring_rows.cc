@@ -22,10 +22,12 @@ constexpr uint64_t kAlignment = 64;
 
 uint64_t aligned(uint64_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
-// A task is one tile of stacked rows.
+// A task is so many stacked rows: enough to pack keys for, few enough to share among threads.
 int64_t task_positions(const TileOps& ops, const AttentionArgs& a) {
+  constexpr int64_t kTaskRows = 384;
   const CallShape s = call_shape(a);
-  return std::max<int64_t>(1, TileSizes(ops, a, s).rows / s.group());
+  const int64_t rows = TileSizes(ops, a, {}, s).rows;
+  return std::max<int64_t>(1, std::min(rows, kTaskRows) / s.group());
 }
 
 int64_t all_rows(const AttentionArgs& a) {

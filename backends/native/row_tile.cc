@@ -18,31 +18,25 @@ RowTile::RowTile(const TileCall& call, const Worker& worker, const Sequence& seq
       stack_(call.stack),
       first_(row_begin),
       rows_(static_cast<int32_t>(row_end - row_begin)),
+      panels_((rows_ - 1) / call.ops.row_step + 1),
       // By the sequence, not by the tile, whose rows follow the number of threads.
       narrow_(sequence.q_len * call.stack <= std::min(kNarrowRows, call.ops.row_step)),
       k_rows_(call.a, sequence, kv_head_, call.a.k, call.a.k_new, call.a.k_descale),
       v_rows_(call.a, sequence, kv_head_, call.a.v, call.a.v_new, call.a.v_descale),
       words_(call.p) {
-  const TileOps& ops = c_.ops;
-  t_.q = w_.q;
   t_.k = w_.k;
   t_.v = w_.v;
-  t_.s = w_.s;
-  t_.out = w_.state.out;
-  t_.out_stride = t_.v_dims = static_cast<int32_t>(c_.sizes.v_dims);
-  t_.panels = (rows_ + ops.row_step - 1) / ops.row_step;
-  t_.last_rows = rows_ - (t_.panels - 1) * ops.row_step;
+  t_.v_dims = static_cast<int32_t>(c_.sizes.v_dims);
   t_.head_words = static_cast<int32_t>(c_.sizes.head_words);
   t_.scale = *c_.p.softmax_scale;
   t_.softcap = c_.p.softcap;
-  t_.m = w_.state.m;
-  t_.l = w_.state.l;
-  t_.factor = w_.factor;
+  // A scale of 0 or less would turn a hidden key's -inf into something else.
+  t_.scaled = c_.p.softcap > 0.0f || c_.p.alibi_slopes || c_.p.bias || !(t_.scale > 0.0f);
 
   const RowsView q = rows_of(c_.a.q, s_.b, s_.q_first);
   for (int32_t r = 0; r < rows_; ++r) w_.q_rows[r] = q.at(position(r), head(r));
-  (narrow_ ? ops.pack_q_narrow : ops.pack_q)({w_.q_rows, q.dim, elem_of(q.dtype), 1.0f}, rows_,
-                                             static_cast<int32_t>(c_.shape.head_dim), w_.q);
+  c_.ops.pack_q({w_.q_rows, q.dim, elem_of(q.dtype), 1.0f}, rows_,
+                static_cast<int32_t>(c_.shape.head_dim), w_.q);
 }
 
 // Without a stack there is nothing to divide, which short calls would feel.
@@ -58,11 +52,9 @@ KeyRange RowTile::visible() const {
 }
 
 void RowTile::clear() {
-  const int64_t padded = int64_t{t_.panels} * c_.ops.row_step;
-  std::fill_n(t_.m, padded, -INFINITY);
-  std::fill_n(t_.l, padded, 0.0f);
-  std::fill_n(t_.factor, padded, 1.0f);
-  std::fill_n(t_.out, padded * c_.sizes.v_dims, 0.0f);
+  std::fill_n(w_.state.m, rows_, -INFINITY);
+  std::fill_n(w_.state.l, rows_, 0.0f);
+  std::fill_n(w_.fresh, panels_, uint8_t{1});
 }
 
 void RowTile::attend(KeyRange range) {
@@ -71,9 +63,16 @@ void RowTile::attend(KeyRange range) {
   const int32_t step = c_.keys;
   for (int64_t j0 = range.begin / step * step; j0 < range.end; j0 += step) {
     keys_ = static_cast<int32_t>(std::min<int64_t>(step, s_.k_len - j0));
+    t_.keys = static_cast<int32_t>(round_up(keys_, c_.ops.key_step));
     kind_ = planned(j0);
-    if (kind_ != TileKind::kSkip && place_panels(j0)) attend_keys(j0);
+    if (kind_ != TileKind::kSkip && seen_at_all(j0)) attend_keys(j0);
   }
+  for (int32_t p = 0; p < panels_; ++p)
+    if (w_.fresh[p] != 0) {
+      const int64_t first = int64_t{p} * c_.ops.row_step,
+                    count = std::min<int64_t>(c_.ops.row_step, rows_ - first);
+      std::fill_n(w_.state.out + first * t_.v_dims, count * t_.v_dims, 0.0f);
+    }
 }
 
 // What the plan says of the tile at j0: these rows lie in one row of its tiles.
@@ -83,24 +82,35 @@ TileKind RowTile::planned(int64_t j0) const {
                            j0 / c_.keys);
 }
 
-// Finds which groups of keys of the tile at j0 each panel needs; false if none does.
-bool RowTile::place_panels(int64_t j0) {
-  const int32_t step = c_.ops.key_step;
-  t_.keys = static_cast<int32_t>(round_up(keys_, step));
-  bool any = false;
-  for (int32_t p = 0; p < t_.panels; ++p) {
-    const int64_t top = position(p * c_.ops.row_step);
-    const int64_t bottom = position(std::min(rows_, (p + 1) * c_.ops.row_step) - 1);
-    const bool skip = s_.mask.classify(top, bottom + 1, j0, j0 + keys_) == TileKind::kSkip;
-    const int64_t first = std::max(s_.mask.keys(top).begin, range_.begin),
-                  last = std::min(s_.mask.keys(bottom).end, range_.end);
-    const int64_t begin = skip ? 0 : std::max<int64_t>(0, first - j0);
-    const int64_t end = skip ? 0 : std::min<int64_t>(keys_, last - j0);
-    t_.key_begin[p] = static_cast<int32_t>(begin / step * step);
-    t_.key_end[p] = static_cast<int32_t>(round_up(end, step));
-    any |= begin < end;
-  }
-  return any;
+bool RowTile::seen_at_all(int64_t j0) const {
+  return s_.mask.classify(position(0), position(rows_ - 1) + 1, j0, j0 + keys_) != TileKind::kSkip;
+}
+
+// Where a panel's rows and state lie, and which groups of the keys at j0 it needs.
+RowTile::Edges RowTile::place(Panel& panel, int32_t number, int64_t j0) const {
+  const int32_t first_row = number * c_.ops.row_step, step = c_.ops.key_step;
+  panel.rows = std::min(rows_ - first_row, c_.ops.row_step);
+  const int64_t top = position(first_row), bottom = position(first_row + panel.rows - 1);
+  const TileKind kind = s_.mask.classify(top, bottom + 1, j0, j0 + keys_);
+  const int64_t first = std::max({s_.mask.keys(top).begin, range_.begin, j0}) - j0,
+                last = std::min({s_.mask.keys(bottom).end, range_.end, j0 + keys_}) - j0;
+  if (kind == TileKind::kSkip || first >= last) return {.skip = true};
+  panel.key_begin = static_cast<int32_t>(first / step * step);
+  panel.key_end = static_cast<int32_t>(round_up(last, step));
+  panel.q = w_.q + int64_t{first_row} * t_.head_words;
+  panel.s = w_.s + (c_.sizes.keep_scores ? int64_t{first_row} * kScoreStride : 0);
+  panel.out = w_.state.out + int64_t{first_row} * t_.v_dims;
+  panel.m = w_.state.m + first_row;
+  panel.l = w_.state.l + first_row;
+  panel.factor = w_.factor + first_row;
+  panel.fresh = w_.fresh[number] != 0;
+  // The range may begin or end inside a group of keys.
+  const KeyRange all{std::max(s_.mask.keys(bottom).begin, range_.begin),
+                     std::min(s_.mask.keys(top).end, range_.end)};
+  const bool hole = s_.mask.hole_begin < j0 + panel.key_end &&
+                    s_.mask.hole_end > j0 + panel.key_begin &&
+                    s_.mask.hole_begin < s_.mask.hole_end;
+  return {.full = all.begin <= j0 + panel.key_begin && all.end >= j0 + panel.key_end && !hole};
 }
 
 // Addresses of the keys of the tile at j0 that some row may see; narrow tiles, which ask for memory
@@ -121,123 +131,118 @@ int32_t RowTile::locate(const KeyRows& keys, int64_t j0, const void** rows) cons
   return known;
 }
 
-// One step of the online softmax: the keys [j0, j0 + keys_).
+// One step of the online softmax: the keys [j0, j0 + keys_). Panel by panel, so that scores stay in
+// the first-level cache, unless V can only be packed when all panels have said which keys they see.
 void RowTile::attend_keys(int64_t j0) {
-  const auto head_dim = static_cast<int32_t>(c_.shape.head_dim),
-             v_dim = static_cast<int32_t>(c_.shape.v_dim);
+  const auto head_dim = static_cast<int32_t>(c_.shape.head_dim);
   t_.known = locate(k_rows_, j0, w_.k_rows);
   locate(v_rows_, j0, w_.v_rows);
   const RowPointers k = k_rows_.pointers(j0, j0 + keys_, w_.k_rows, head_dim, w_.staged, narrow_);
-  if (narrow_) {
-    c_.ops.scores_narrow(t_, k, head_dim);
-  } else {
-    c_.ops.pack_k(k, keys_, head_dim, w_.k);
-    c_.ops.scores(t_);
+  if (!narrow_) c_.ops.pack_k(k, keys_, head_dim, w_.k);
+  const bool by_key = elementwise();
+  mark_seen(j0, by_key);
+  if (by_key) words_.start_tile(w_, s_, j0, keys_, t_.keys);
+  const bool values_first = !by_key && !narrow_;
+  if (values_first) take_values(j0);
+  for (int32_t p = 0; p < panels_; ++p) {
+    Panel panel{};
+    const Edges edges = place(panel, p, j0);
+    if (edges.skip) continue;
+    if (narrow_)
+      c_.ops.scores_narrow(t_, panel, k, head_dim);
+    else
+      c_.ops.scores(t_, panel);
+    weigh(panel, p, edges.full, j0);
+    if (values_first) accumulate(panel, p);
   }
-  const int32_t* seen = weigh(j0);
-  const RowPointers v = v_rows_.pointers(j0, j0 + keys_, w_.v_rows, v_dim, w_.staged, narrow_);
-  if (narrow_) {
-    c_.ops.accumulate_narrow(t_, v, v_dim, seen);
-  } else {
-    c_.ops.pack_v(v, keys_, v_dim, seen, w_.v);
-    c_.ops.accumulate(t_);
+  if (values_first) return;
+  take_values(j0);
+  for (int32_t p = 0; p < panels_; ++p) {
+    Panel panel{};
+    if (!place(panel, p, j0).skip) accumulate(panel, p);
   }
 }
 
-// Scores to weights. Returns which keys some row sees, or null when all are: the others' values
-// are not read.
-const int32_t* RowTile::weigh(int64_t j0) {
-  const bool slopes = static_cast<bool>(c_.p.alibi_slopes),
-             elementwise = kind_ == TileKind::kFull ? static_cast<bool>(c_.p.bias)
-                                                    : static_cast<bool>(words_),
-             dropout = c_.use.dropout != nullptr;
-  const int64_t top = position(0), bottom = position(rows_ - 1);
-  const bool inside = range_.begin <= j0 && j0 + keys_ <= range_.end;
-  const bool full = inside && keys_ == t_.keys &&
-                    s_.mask.classify(top, bottom + 1, j0, j0 + keys_) == TileKind::kFull;
-  if (full && !slopes && !elementwise && !dropout) {
-    for (int32_t p = 0; p < t_.panels; ++p) {
-      c_.ops.softmax(t_, p * c_.ops.row_step, std::min(rows_, (p + 1) * c_.ops.row_step), nullptr);
-      if (narrow_) continue;
-      // While the softmax leaves the memory idle: the next tile's K and V.
-      const int64_t next = j0 + keys_, next_end = std::min(next + c_.keys, range_.end);
-      prefetch(k_rows_, c_.shape.head_dim, next, next_end, p);
-      prefetch(v_rows_, c_.shape.v_dim, next, next_end, p);
-    }
-    return nullptr;
-  }
-  if (elementwise) {
-    std::fill_n(w_.seen, t_.keys, 0);
-    words_.start_tile(w_, s_, j0, keys_, t_.keys);
-  } else {
-    mark_seen(j0);
-  }
+// Whether words of the tile at hand decide key by key: its plan may know that all are seen.
+bool RowTile::elementwise() const {
+  return kind_ == TileKind::kFull ? static_cast<bool>(c_.p.bias) : c_.sizes.keep_scores;
+}
+
+// Finds the values of the tile's keys; wide tiles pack them.
+void RowTile::take_values(int64_t j0) {
+  const auto v_dim = static_cast<int32_t>(c_.shape.v_dim);
+  v_ = v_rows_.pointers(j0, j0 + keys_, w_.v_rows, v_dim, w_.staged, narrow_);
+  if (!narrow_) c_.ops.pack_v(v_, keys_, v_dim, seen_, w_.v);
+}
+
+void RowTile::accumulate(const Panel& panel, int32_t number) {
+  if (narrow_)
+    c_.ops.accumulate_narrow(t_, panel, v_, static_cast<int32_t>(c_.shape.v_dim), seen_);
+  else
+    c_.ops.accumulate(t_, panel);
+  w_.fresh[number] = 0;
+}
+
+// Scores to weights.
+void RowTile::weigh(const Panel& panel, int32_t number, bool full, int64_t j0) {
+  const int32_t first_row = number * c_.ops.row_step;
+  if (!full || t_.scaled || elementwise())
+    for (int32_t r = 0; r < panel.rows; ++r)
+      c_.ops.prepare(t_, panel, r, words_of(first_row + r, j0));
+  c_.ops.softmax(t_, panel);
+  if (c_.use.dropout != nullptr)
+    for (int32_t r = 0; r < panel.rows; ++r) drop(panel, r, first_row + r, j0);
+}
+
+// What row r has for the keys at j0. Those of the words that go key by key are marked as seen by
+// the softmax.
+TileRow RowTile::words_of(int32_t r, int64_t j0) {
+  const int64_t i = position(r), h = head(r);
+  const KeyRange keys = s_.mask.keys(i);
   const auto in_tile = [&](int64_t j) {
     return static_cast<int32_t>(std::clamp<int64_t>(j - j0, 0, keys_));
   };
-  for (int32_t r = 0; r < rows_; ++r) {
-    const KeyRange keys = s_.mask.keys(position(r));
-    const int32_t panel = r / c_.ops.row_step;
-    TileRow row{};
-    row.begin = in_tile(std::max(keys.begin, range_.begin));
-    row.end = in_tile(std::min(keys.end, range_.end));
-    row.hole_begin = in_tile(s_.mask.hole_begin);
-    row.hole_end = in_tile(s_.mask.hole_end);
-    const bool plain = row.begin <= t_.key_begin[panel] && row.end >= t_.key_end[panel] &&
-                       row.hole_begin >= row.hole_end && !slopes && !elementwise;
-    if (!plain) load_words(row, r, j0);
-    c_.ops.softmax(t_, r, r + 1, plain ? nullptr : &row);
-    if (dropout) drop(r, j0);
-  }
-  return w_.seen;
-}
-
-// Asks for a panel's share of keys [begin, end): rows of a head lie a page or more apart, where the
-// hardware's own prefetch does not follow.
-void RowTile::prefetch(const KeyRows& keys, int64_t dim, int64_t begin, int64_t end,
-                       int32_t panel) {
-  const int64_t bytes = keys.row_bytes(dim), count = end - begin;
-  if (bytes == 0 || count <= 0 || s_.mask.hole_begin < s_.mask.hole_end) return;
-  const int64_t first = begin + count * panel / t_.panels,
-                last = begin + count * (panel + 1) / t_.panels;
-  const void* rows[kMaxKeys];
-  keys.locate(first, last, rows);
-  for (int64_t j = 0; j < last - first; ++j)
-    for (int64_t line = 0; line < bytes; line += 64)
-      __builtin_prefetch(static_cast<const std::byte*>(rows[j]) + line, 0, 2);
-}
-
-// Ranges alone: every key between the first row's begin and the last row's end is seen, the hole
-// is not.
-void RowTile::mark_seen(int64_t j0) {
-  const KeyRange seen = visible();
-  for (int32_t j = 0; j < keys_; ++j)
-    w_.seen[j] = j0 + j >= seen.begin && j0 + j < seen.end && !s_.mask.in_hole(j0 + j);
-}
-
-void RowTile::load_words(TileRow& row, int32_t r, int64_t j0) {
-  const int64_t i = position(r), h = head(r);
+  TileRow row{};
+  row.begin = in_tile(std::max(keys.begin, range_.begin));
+  row.end = in_tile(std::min(keys.end, range_.end));
+  row.hole_begin = in_tile(s_.mask.hole_begin);
+  row.hole_end = in_tile(s_.mask.hole_end);
   if (c_.p.alibi_slopes) {
     row.slope = alibi_slope(c_.p.alibi_slopes, s_.b, h);
     row.position = static_cast<float>(i + s_.mask.d - j0);
   }
-  if (kind_ == TileKind::kFull ? !c_.p.bias : !words_) return;
-  row.seen = w_.seen;
-  words_.load_row(w_, s_, h, i, row);
+  if (elementwise()) {
+    row.seen = w_.seen;
+    words_.load_row(w_, s_, h, i, row);
+  }
+  return row;
+}
+
+// Which keys some row sees. Ranges tell it beforehand: all between the first row's begin and the
+// last row's end, without the hole. Where words decide key by key, rows mark what they see.
+void RowTile::mark_seen(int64_t j0, bool by_key) {
+  const KeyRange seen{std::max(visible().begin, range_.begin), std::min(visible().end, range_.end)};
+  const bool hole = s_.mask.hole_begin < s_.mask.hole_end;
+  seen_ = !by_key && !hole && seen.begin <= j0 && seen.end >= j0 + keys_ ? nullptr : w_.seen;
+  if (seen_ == nullptr) return;
+  std::fill_n(w_.seen, t_.keys, 0);
+  if (by_key) return;
+  for (int32_t j = 0; j < keys_; ++j)
+    w_.seen[j] = j0 + j >= seen.begin && j0 + j < seen.end && !s_.mask.in_hole(j0 + j);
 }
 
 // Step 6 of the score order: the sum of weights stays what it was, and what 1 / (1 - p) adds comes
 // with the division, so that a 16-bit weight is rounded once.
-void RowTile::drop(int32_t r, int64_t j0) {
+void RowTile::drop(const Panel& panel, int32_t r, int32_t row, int64_t j0) {
   const Dropout& dropout = *c_.use.dropout;
-  const int64_t i = c_.use.first_row + position(r),
-                head_number = c_.use.first_head + s_.b * c_.shape.heads + head(r);
+  const int64_t i = c_.use.first_row + position(row),
+                head_number = c_.use.first_head + s_.b * c_.shape.heads + head(row);
   const size_t width = sizeof(float) / static_cast<size_t>(c_.ops.word_values);
-  auto* weights = reinterpret_cast<std::byte*>(w_.s + int64_t{r} * kScoreStride);
-  const int32_t panel = r / c_.ops.row_step, end = std::min(t_.key_end[panel], keys_);
+  auto* weights = reinterpret_cast<std::byte*>(panel.s + int64_t{r} * kScoreStride);
+  const int32_t end = std::min(panel.key_end, keys_);
   Philox4x32 words{};
   int64_t drawn = -1;
-  for (int32_t n = t_.key_begin[panel]; n < end; ++n) {
+  for (int32_t n = panel.key_begin; n < end; ++n) {
     const int64_t j = c_.use.first_key + j0 + n;
     if (j / 4 != drawn) words = dropout.words(head_number, i, j);
     drawn = j / 4;
@@ -249,8 +254,8 @@ void RowTile::finish() {
   const RowsView out = rows_of(c_.a.out, s_.b, s_.q_first);
   for (int32_t r = 0; r < rows_; ++r) {
     const int64_t i = position(r), h = head(r);
-    OnlineSoftmax row{t_.m[r], t_.l[r]};
-    float* acc = t_.out + r * c_.sizes.v_dims;
+    OnlineSoftmax row{w_.state.m[r], w_.state.l[r]};
+    float* acc = w_.state.out + r * c_.sizes.v_dims;
     // No visible key: 0 whatever other rows of the tile have put beside it.
     if (row.l == 0.0f) std::fill_n(acc, c_.shape.v_dim, 0.0f);
     float factor = c_.use.dropout != nullptr ? c_.use.dropout->keep_scale : 1.0f;

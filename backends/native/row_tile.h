@@ -29,7 +29,7 @@ struct TileCall {
         p(params),
         use(how),
         shape(call_shape(args)),
-        sizes(o, args, shape),
+        sizes(o, args, params, shape),
         keys(how.plan ? how.plan->shape().keys : sizes.keys),
         stack(how.plan && how.plan->planes() > 1 ? 1 : shape.group()) {}
 
@@ -54,30 +54,41 @@ class RowTile {
   int32_t rows() const { return rows_; }
 
  private:
+  // What a panel makes of the tile of keys at hand.
+  struct Edges {
+    bool skip = false;  // no row sees any of it
+    bool full = false;  // every row sees all that the panel's range holds
+  };
+
   int64_t position(int64_t row) const;
   int64_t head(int64_t row) const;
   void clear();
   TileKind planned(int64_t j0) const;
-  bool place_panels(int64_t j0);
+  Edges place(Panel& panel, int32_t number, int64_t j0) const;
+  bool seen_at_all(int64_t j0) const;
   int32_t locate(const KeyRows& keys, int64_t j0, const void** rows) const;
   void attend_keys(int64_t j0);
-  const int32_t* weigh(int64_t j0);
-  void prefetch(const KeyRows& keys, int64_t dim, int64_t begin, int64_t end, int32_t panel);
-  void mark_seen(int64_t j0);
-  void load_words(TileRow& row, int32_t r, int64_t j0);
-  void drop(int32_t r, int64_t j0);
+  bool elementwise() const;
+  void weigh(const Panel& panel, int32_t number, bool full, int64_t j0);
+  void take_values(int64_t j0);
+  void accumulate(const Panel& panel, int32_t number);
+  void mark_seen(int64_t j0, bool by_key);
+  TileRow words_of(int32_t r, int64_t j0);
+  void drop(const Panel& panel, int32_t r, int32_t row, int64_t j0);
 
   const TileCall& c_;
   const Worker& w_;
   const Sequence& s_;
   const int64_t kv_head_, first_head_, stack_, first_;
-  const int32_t rows_;
+  const int32_t rows_, panels_;
   const bool narrow_;  // K and V are read where they lie
   const KeyRows k_rows_, v_rows_;
   KeyRange range_;    // of the part at hand
   int32_t keys_ = 0;  // of the tile at hand
   TileKind kind_ = TileKind::kPartial;
   KeyWords words_;
+  RowPointers v_{};
+  const int32_t* seen_ = nullptr;  // keys of the tile that some row sees; null: all
   Tile t_{};
 };
 

@@ -11,15 +11,17 @@
 // The shapes of tiles, each with its reason, and the memory that one thread works in.
 namespace attend::native {
 
-// Tile shapes: Q, K, V, S and O of one tile stay in a second-level cache of 1 MiB. More rows spread
-// the cost of packing K and V (with 192 rows at head_dim 64 it took a sixth of the time, with 384 a
-// tenth); keys decide where sums are cut, so they depend on the dimensions alone.
+// Packed K and V of one tile and the scores of a panel stay in a second-level cache of 1 MiB. Keys
+// decide where sums are cut, so they depend on the dimensions alone.
 inline int32_t keys_per_tile(int64_t dim) {
   return dim <= 128 ? kMaxKeys : dim <= 256 ? kMaxKeys / 2 : kMaxKeys / 4;
 }
-inline int32_t panels_per_tile(int64_t dim) {
-  return dim <= 64 ? kMaxPanels : dim <= 128 ? kMaxPanels * 3 / 4 : kMaxPanels / 2;
-}
+// A packed tile serves all rows of a task: the more there are, the less packing costs (with 288
+// rows of 128 dims it took a fifth of the time). Their Q and accumulators may go through a third
+// level, as they are read once a tile.
+inline constexpr int64_t kRowsBytes = 2 << 20;
+// Rows whose scores are kept all at once, as words that go key by key want it.
+inline constexpr int64_t kKeptScoresBytes = 256 << 10;
 
 inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
@@ -34,22 +36,35 @@ inline Elem elem_of(DType dtype) {
   }
 }
 
+// Whether some word decides key by key (key_words.h).
+inline bool has_key_words(const AttentionParams& p) {
+  return p.mask.keep || p.bias || p.mask.q_segment_ids || p.mask.block_mask;
+}
+
 // The sizes of a call that its tiles have in common.
 struct TileSizes {
   int64_t head_words, v_dims;
-  int32_t keys, rows;
+  int32_t keys, rows = 0;
+  bool keep_scores;       // of all rows at once: V is packed when it is known which keys are seen
   int32_t part_rows;      // rows of a part of split keys (split_plan.h)
   int64_t staged_floats;  // of a tile of keys that must change its form (key_rows.h)
 
-  TileSizes(const TileOps& ops, const AttentionArgs& a, const CallShape& s)
+  TileSizes(const TileOps& ops, const AttentionArgs& a, const AttentionParams& p,
+            const CallShape& s)
       : head_words((s.head_dim + ops.word_values - 1) / ops.word_values),
         v_dims(round_up(s.v_dim, ops.dim_step)),
         keys(keys_per_tile(std::max(s.head_dim, s.v_dim))),
-        rows(panels_per_tile(std::max(s.head_dim, s.v_dim)) * ops.row_step),
+        keep_scores(has_key_words(p)),
         part_rows(static_cast<int32_t>(round_up(kSplitRows, ops.row_step))),
         staged_floats(a.k_new || a.k.step(-1) != 1 || a.v.step(-1) != 1
                           ? keys * std::max(s.head_dim, s.v_dim)
-                          : 0) {}
+                          : 0) {
+    const int64_t row_bytes = (head_words + v_dims) * static_cast<int64_t>(sizeof(float));
+    int64_t most = kRowsBytes / row_bytes;
+    if (keep_scores)
+      most = std::min<int64_t>(most, kKeptScoresBytes / (kScoreStride * int64_t{sizeof(float)}));
+    rows = static_cast<int32_t>(std::max<int64_t>(1, most / ops.row_step)) * ops.row_step;
+  }
 };
 
 // The running state of a tile's rows: largest scores, sums of weights, accumulators.
@@ -65,6 +80,7 @@ struct Worker {
   int64_t* segments;
   int32_t* seen;
   uint8_t* keep;
+  uint8_t* fresh;  // of panels: no key has met them yet
 
   // Lays the parts out from `base` on; returns the bytes they take.
   uint64_t lay_out(std::byte* base, const TileSizes& z) {
@@ -74,18 +90,19 @@ struct Worker {
       if (base != nullptr) pointer = reinterpret_cast<T*>(base + at);
       at += static_cast<uint64_t>(round_up(count * static_cast<int64_t>(sizeof(T)), 64));
     };
-    part(q, z.rows * z.head_words + kPackOverrun);
+    part(q, z.rows * z.head_words);
     part(k, z.keys * z.head_words);
     part(v, z.keys * z.v_dims);
-    part(s, int64_t{z.rows} * kScoreStride);
+    part(s, int64_t{z.keep_scores ? z.rows : kMostRowStep} * kScoreStride);
     const auto rows_state = [&](RowState& of, int64_t rows) {
       part(of.out, rows * z.v_dims);
-      part(of.m, rows);
-      part(of.l, rows);
+      part(of.m, rows + kMostRowStep);  // vectors are read from the last row on
+      part(of.l, rows + kMostRowStep);
     };
     rows_state(state, z.rows);
     rows_state(folded, z.part_rows);
-    part(factor, z.rows);
+    part(factor, z.rows + kMostRowStep);
+    part(fresh, z.rows);
     part(bias, z.keys);
     part(staged, z.staged_floats);
     part(q_rows, z.rows);

@@ -45,6 +45,13 @@ struct Bf16Words {
     return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
   }
 
+  static void load_key_words(const RowPointers& from, const void* const (&key)[2], int first,
+                             int dim, VF (&words)[2]) {
+    const VF a = load_row(from, key[0], first, dim), b = load_row(from, key[1], first, dim);
+    words[0] = pair<0>(a, b);
+    words[1] = pair<1>(a, b);
+  }
+
   template <Elem elem>
   static VF whole_words(const void* row, int first) {
     return load(static_cast<const float*>(row) + first);
@@ -60,6 +67,20 @@ struct Bf16Words {
   }
 
  private:
+  static VF load_row(const RowPointers& from, const void* row, int first, int dim) {
+    return row == nullptr ? VF{} : load_words(from, row, first / 2, dim);
+  }
+  // The values of 2 kLanes dims of two keys side by side; half 0 or 1 of them.
+  template <int half>
+  static VF pair(VF a, VF b) {
+    VI order{};
+    for (int l = 0; l < kLanes; ++l) {
+      const int value = half * kLanes + l;
+      order[l] = value | (2 * kLanes + value) << 16;
+    }
+    return _mm512_castsi512_ps(_mm512_permutex2var_epi16(
+        _mm512_castps_si512(a), reinterpret_cast<__m512i>(order), _mm512_castps_si512(b)));
+  }
   static __m256i load_dims(const RowPointers& from, const void* row, int first, int dim) {
     if (row == nullptr) return _mm256_setzero_si256();
     const int values = dim - first < kLanes ? dim - first : kLanes;

@@ -169,7 +169,7 @@ inline void gdn_to_panels(const float* const* rows, int64_t step, int32_t row_co
   from.step = step;
   from.elem = Elem::kF32;
   from.scale = 1.0f;
-  pack_transposed<F32Words, kKeyStep>(from, row_count, count, panels);
+  pack_k<F32Words>(from, row_count, count, panels);
 }
 
 inline void gdn_from_panels(const float* panels, int32_t row_count, int32_t count,

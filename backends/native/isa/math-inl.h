@@ -8,13 +8,25 @@ namespace attend::native::ATTEND_ISA {
 inline constexpr float kInfinity = __builtin_inff();
 inline constexpr float kLog2E = 1.44269504088896341f;
 
-inline VF splat(float x) { return VF{} + x; }
+// By way of integers: 0 + x would turn -0 into 0, quiet a NaN and, where a program flushes
+// subnormals, lose half of a word that holds a pair of bf16. It is one instruction less, too.
+inline VF splat(float x) {
+  int32_t word;
+  __builtin_memcpy(&word, &x, sizeof word);
+  const VI words = VI{} + word;
+  return reinterpret_cast<const VF&>(words);
+}
 inline VF load(const float* p) {
   VF v;
   __builtin_memcpy(&v, p, sizeof v);
   return v;
 }
 inline void store(float* p, VF v) { __builtin_memcpy(p, &v, sizeof v); }
+inline void store_first(float* p, VF v, int count) {
+  alignas(64) float all[kLanes];
+  store(all, v);
+  __builtin_memcpy(p, all, static_cast<unsigned long>(count) * sizeof(float));
+}
 inline VI bits(VF v) { return reinterpret_cast<VI&>(v); }
 inline VF from_bits(VI v) { return reinterpret_cast<VF&>(v); }
 inline VF to_float(VI v) { return __builtin_convertvector(v, VF); }

@@ -15,42 +15,20 @@ inline constexpr int kAhead = 16384;  // bytes; less hides too little, more fall
 inline constexpr int kMostDims = 576;
 alignas(64) inline constexpr char kZeros[kMostDims * 4 + 64] = {};  // a row that is not there
 
-// Lane l of the result is the sum of the lanes of r[l].
-inline VF sum_lanes(VF (&r)[kLanes]) {
-#pragma GCC unroll 8
-  for (int s = kLanes / 2; s > 0; s /= 2) {
-    VI low{}, high{};
-    for (int l = 0; l < kLanes; ++l) {
-      low[l] = (l & s) == 0 ? l : kLanes + l - s;
-      high[l] = (l & s) == 0 ? l + s : kLanes + l;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < s; ++i)
-      r[i] = __builtin_shuffle(r[i], r[i + s], low) + __builtin_shuffle(r[i], r[i + s], high);
-  }
-  return r[0];
-}
-
-inline void prefetch_rows(const RowPointers& from, int32_t key, int32_t keys, int32_t known,
-                          int64_t bytes) {
-  for (int32_t j = key; j < key + keys && j < known; ++j)
-    for (int64_t line = 0; line < bytes; line += 64)
-      __builtin_prefetch(static_cast<const char*>(from.rows[j]) + line, 0, 3);
-}
 // Keys that kAhead bytes are.
 inline int32_t keys_ahead(int64_t bytes) {
   return static_cast<int32_t>((kAhead + bytes - 1) / bytes);
 }
 
 template <class Words, Elem elem, int rows>
-void narrow_scores_of(const Tile& t, const RowPointers& k, int32_t dim, int row) {
+void narrow_scores_of(const Tile& t, const Panel& p, const RowPointers& k, int32_t dim, int row) {
   constexpr int keys = kLanes / rows;
-  const float* q = t.q + static_cast<int64_t>(row) * t.head_words;
+  const float* q = p.q + static_cast<int64_t>(row) * t.head_words;
   const int whole = dim / Words::kValues / kLanes * kLanes;
   const int64_t bytes = dim * elem_bytes(elem);
   const int32_t ahead = keys_ahead(bytes);
-  for (int j = t.key_begin[0]; j < t.key_end[0]; j += keys) {
-    if (row == 0) prefetch_rows(k, j + ahead, keys, t.known, bytes);
+  for (int j = p.key_begin; j < p.key_end; j += keys) {
+    if (row == 0) prefetch_rows(k, j + ahead, j + ahead + keys, t.known, bytes);
     const void* key[keys];
     for (int i = 0; i < keys; ++i) {
       key[i] = k.rows[j + i];
@@ -79,27 +57,27 @@ void narrow_scores_of(const Tile& t, const RowPointers& k, int32_t dim, int row)
         }
       }
     alignas(64) float sums[kLanes];
-    store(sums, sum_lanes(acc) * k.scale);
+    store(sums, reduce_lanes(acc, [](VF a, VF b) { return a + b; }) * k.scale);
     for (int r = 0; r < rows; ++r)
-      __builtin_memcpy(t.s + static_cast<int64_t>(row + r) * kScoreStride + j, sums + r * keys,
+      __builtin_memcpy(p.s + static_cast<int64_t>(row + r) * kScoreStride + j, sums + r * keys,
                        sizeof(float) * keys);
   }
 }
 
 template <class Words, Elem elem, int rows, int vectors>
-void narrow_accumulate_of(const Tile& t, const RowPointers& v, int32_t dim, const int32_t* seen,
-                          int row, int d) {
+void narrow_accumulate_of(const Tile& t, const Panel& p, const RowPointers& v, int32_t dim,
+                          const int32_t* seen, int row, int d) {
   VF acc[rows][vectors];
-  float* out = t.out + row * t.out_stride + d;
-  const float* weights = t.s + static_cast<int64_t>(row) * kScoreStride;
+  float* out = p.out + static_cast<int64_t>(row) * t.v_dims + d;
+  const float* weights = p.s + static_cast<int64_t>(row) * kScoreStride;
   for (int r = 0; r < rows; ++r)
     for (int i = 0; i < vectors; ++i)
-      acc[r][i] = load(out + r * t.out_stride + i * kLanes) * t.factor[row + r];
+      acc[r][i] = p.fresh ? VF{} : load(out + r * t.v_dims + i * kLanes) * p.factor[row + r];
   const int64_t bytes = dim * elem_bytes(elem);
   const int32_t ahead = keys_ahead(bytes);
   const bool whole = d + vectors * kLanes <= dim;
-  for (int j = t.key_begin[0]; j < t.key_end[0]; j += Words::kValues) {
-    if (row == 0 && d == 0) prefetch_rows(v, j + ahead, Words::kValues, t.known, bytes);
+  for (int j = p.key_begin; j < p.key_end; j += Words::kValues) {
+    if (row == 0 && d == 0) prefetch_rows(v, j + ahead, j + ahead + Words::kValues, t.known, bytes);
     const void* key[Words::kValues];
     bool any = false;
     for (int i = 0; i < Words::kValues; ++i) {
@@ -122,7 +100,7 @@ void narrow_accumulate_of(const Tile& t, const RowPointers& v, int32_t dim, cons
     }
   }
   for (int r = 0; r < rows; ++r)
-    for (int i = 0; i < vectors; ++i) store(out + r * t.out_stride + i * kLanes, acc[r][i]);
+    for (int i = 0; i < vectors; ++i) store(out + r * t.v_dims + i * kLanes, acc[r][i]);
 }
 
 // Calls f<rows>(first row) for all rows in blocks of 4, 2 and 1, as many as there are registers.
@@ -154,36 +132,24 @@ inline void with_elem(Elem elem, F&& f) {
 }
 
 template <class Words>
-void pack_q_narrow(const RowPointers& from, int32_t rows, int32_t dim, float* to) {
-  const int words = (dim + Words::kValues - 1) / Words::kValues;
-  for (int r = 0; r < rows; ++r, to += words)
-    for (int w = 0; w < words; w += kLanes) {
-      alignas(64) float part[kLanes];
-      store(part, Words::load_words(from, from.rows[r], w, dim));
-      const int n = words - w < kLanes ? words - w : kLanes;
-      __builtin_memcpy(to + w, part, static_cast<std::size_t>(n) * 4);
-    }
-}
-
-template <class Words>
-void scores_narrow(const Tile& t, const RowPointers& k, int32_t dim) {
+void scores_narrow(const Tile& t, const Panel& p, const RowPointers& k, int32_t dim) {
   with_elem<Words>(k.elem, [&]<Elem elem>() {
-    each_block_of_rows(t.last_rows, [&]<int rows>(int row) {
-      narrow_scores_of<Words, elem, rows>(t, k, dim, row);
-    });
+    each_block_of_rows(
+        p.rows, [&]<int rows>(int row) { narrow_scores_of<Words, elem, rows>(t, p, k, dim, row); });
   });
 }
 
 template <class Words>
-void accumulate_narrow(const Tile& t, const RowPointers& v, int32_t dim, const int32_t* seen) {
+void accumulate_narrow(const Tile& t, const Panel& p, const RowPointers& v, int32_t dim,
+                       const int32_t* seen) {
   constexpr int kVectors = 4;
   with_elem<Words>(v.elem, [&]<Elem elem>() {
-    each_block_of_rows(t.last_rows, [&]<int rows>(int row) {
+    each_block_of_rows(p.rows, [&]<int rows>(int row) {
       int d = 0;
       for (; d + kVectors * kLanes <= t.v_dims; d += kVectors * kLanes)
-        narrow_accumulate_of<Words, elem, rows, kVectors>(t, v, dim, seen, row, d);
+        narrow_accumulate_of<Words, elem, rows, kVectors>(t, p, v, dim, seen, row, d);
       for (; d < t.v_dims; d += kLanes)
-        narrow_accumulate_of<Words, elem, rows, 1>(t, v, dim, seen, row, d);
+        narrow_accumulate_of<Words, elem, rows, 1>(t, p, v, dim, seen, row, d);
     });
   });
 }

@@ -1,10 +1,11 @@
 // The arithmetic of one tile, written once and compiled for each instruction set: the including
 // file defines ATTEND_ISA (a namespace of its own) and kRowStep, and includes the vector vocabulary
-// (kLanes, VF, VI, vmax, max_of, sum_of, f16). Vectors are the compiler's: + - * compare and ?:
+// (kLanes, VF, VI, vmax, small integers, f16). Vectors are the compiler's: + - * compare and ?:
 // mean what they mean for numbers, lane by lane.
 //
 //   scores      S[row][key] = sum over words of Q[row] * K[key]
-//   softmax     S -> weights, row by row: scale, softcap, bias, alibi, mask, running maximum, exp
+//   prepare     scale, softcap, bias, alibi and masks on the scores of one row that has them
+//   softmax     S -> weights: running maxima, exp and sums of a panel's rows at once
 //   accumulate  O[row][dim] = O[row][dim] * factor[row] + sum over keys of S[row][key] V[key][dim]
 //
 // Both products are one loop, `multiply`, over register tiles of kRowStep rows x 2 vectors: a word
@@ -20,6 +21,7 @@
 
 namespace attend::native::ATTEND_ISA {
 
+inline constexpr int kRowsAhead = 32;        // packing asks for so many rows ahead
 inline constexpr int kKeyStep = 2 * kLanes;  // keys, or value dims, of one packed group
 
 // ---- values in and out of memory
@@ -76,22 +78,24 @@ inline VF load_some(const void* row, int64_t first, int64_t step, int count, Ele
 }
 
 // Exchanges rows and columns of a square of vectors, halving the blocks that trade places.
+template <int s = kLanes / 2>
 inline void transpose(VF (&r)[kLanes]) {
-#pragma GCC unroll 8
-  for (int s = kLanes / 2; s > 0; s /= 2) {
-    VI low{}, high{};
-    for (int l = 0; l < kLanes; ++l) {
-      low[l] = (l & s) == 0 ? l : kLanes + l - s;
-      high[l] = (l & s) == 0 ? l + s : kLanes + l;
-    }
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i)
-      if ((i & s) == 0) {
-        const VF a = r[i], b = r[i + s];
-        r[i] = __builtin_shuffle(a, b, low);
-        r[i + s] = __builtin_shuffle(a, b, high);
-      }
+  for (int i = 0; i < kLanes; ++i)
+    if ((i & s) == 0) exchange<s>(r[i], r[i + s]);
+  if constexpr (s > 1) transpose<s / 2>(r);
+}
+
+// Lane l of the result is all lanes of r[l] together, by an operation of two vectors.
+template <int s = kLanes / 2, class F>
+inline VF reduce_lanes(VF (&r)[kLanes], F&& together) {
+#pragma GCC unroll 16
+  for (int i = 0; i < s; ++i) {
+    exchange<s>(r[i], r[i + s]);
+    r[i] = together(r[i], r[i + s]);
   }
+  if constexpr (s > 1) return reduce_lanes<s / 2>(r, together);
+  return r[0];
 }
 
 // ---- how values fill words
@@ -113,7 +117,13 @@ struct F32Words {
     if (key[0] == nullptr) return VF{};
     return load_words(from, key[0], first, dim);
   }
-  // The same where all of them are there and adjacent, as they stand in memory.
+  // And of the kKeyStep dims of a packed group.
+  static void load_key_words(const RowPointers& from, const void* const (&key)[kValues], int first,
+                             int dim, VF (&words)[2]) {
+    words[0] = load_key_word(from, key, first, dim);
+    words[1] = first + kLanes < dim ? load_key_word(from, key, first + kLanes, dim) : VF{};
+  }
+  // A key word where all values are there and adjacent, as they stand in memory.
   template <Elem elem>
   static VF whole_words(const void* row, int first) {
     return load_elem(static_cast<const char*>(row) + first * elem_bytes(elem), elem);
@@ -130,50 +140,80 @@ struct F32Words {
 
 // ---- packing
 
-// Rows into groups of `width`: [group][word][row of the group]. The rows of a group past the last
-// are zeros. A line narrower than a vector is stored as a whole vector all the same: what runs over
-// is the next line's, which comes later, or the kPackOverrun floats after the last.
-template <class Words, int width>
-void pack_transposed(const RowPointers& from, int32_t rows, int32_t dim, float* to) {
-  static_assert(width <= kLanes ? kLanes - width <= kPackOverrun : width % kLanes == 0);
+// Asks for rows [begin, end) of `known`. Rows of a head lie apart, where the hardware's own
+// prefetch does not follow.
+inline void prefetch_rows(const RowPointers& from, int32_t begin, int32_t end, int32_t known,
+                          int64_t bytes) {
+  for (int32_t j = begin; j < end && j < known; ++j)
+    for (int64_t line = 0; line < bytes; line += 64)
+      __builtin_prefetch(static_cast<const char*>(from.rows[j]) + line, 0, 3);
+}
+// Bytes of a row worth asking for: none where its elements lie apart.
+inline int64_t row_bytes(const RowPointers& from, int32_t dim) {
+  return from.step == 1 ? dim * elem_bytes(from.elem) : 0;
+}
+
+// Rows as they stand.
+template <class Words>
+void pack_q(const RowPointers& from, int32_t rows, int32_t dim, float* to) {
   const int words = (dim + Words::kValues - 1) / Words::kValues;
-  for (int first = 0; first < rows; first += width, to += static_cast<int64_t>(words) * width)
+  const int64_t bytes = row_bytes(from, dim);
+  for (int r = 0; r < rows; ++r, to += words) {
+    prefetch_rows(from, r + kRowsAhead, r + kRowsAhead + 1, rows, bytes);
+    for (int w = 0; w < words; w += kLanes) {
+      const VF value = Words::load_words(from, from.rows[r], w, dim);
+      if (words - w >= kLanes)
+        store(to + w, value);
+      else
+        store_first(to + w, value, words - w);
+    }
+  }
+}
+
+// Keys into groups, transposed: [group][word][key]. Keys of a group past the last are zeros.
+template <class Words>
+void pack_k(const RowPointers& from, int32_t keys, int32_t dim, float* to) {
+  const int words = (dim + Words::kValues - 1) / Words::kValues;
+  const int64_t bytes = row_bytes(from, dim);
+  prefetch_rows(from, 0, kRowsAhead, keys, bytes);
+  for (int first = 0; first < keys;
+       first += kKeyStep, to += static_cast<int64_t>(words) * kKeyStep) {
+    prefetch_rows(from, first + kRowsAhead, first + kRowsAhead + kKeyStep, keys, bytes);
     for (int w = 0; w < words; w += kLanes)
-      for (int r0 = 0; r0 < width; r0 += kLanes) {
+      for (int half = 0; half < kKeyStep; half += kLanes) {
         VF square[kLanes];
-        for (int r = 0; r < kLanes; ++r) {
-          const int row = first + r0 + r;
-          const bool live = r0 + r < width && row < rows && from.rows[row] != nullptr;
-          square[r] = live ? Words::load_words(from, from.rows[row], w, dim) : VF{};
+        for (int j = 0; j < kLanes; ++j) {
+          const int key = first + half + j;
+          const bool live = key < keys && from.rows[key] != nullptr;
+          square[j] = live ? Words::load_words(from, from.rows[key], w, dim) : VF{};
         }
         transpose(square);
         const int n = words - w < kLanes ? words - w : kLanes;
-        for (int i = 0; i < n; ++i) store(to + static_cast<int64_t>(w + i) * width + r0, square[i]);
+        for (int i = 0; i < n; ++i)
+          store(to + static_cast<int64_t>(w + i) * kKeyStep + half, square[i]);
       }
-}
-
-template <class Words>
-void pack_q(const RowPointers& from, int32_t rows, int32_t dim, float* to) {
-  pack_transposed<Words, kRowStep>(from, rows, dim, to);
-}
-template <class Words>
-void pack_k(const RowPointers& from, int32_t keys, int32_t dim, float* to) {
-  pack_transposed<Words, kKeyStep>(from, keys, dim, to);
+  }
 }
 
 // Keys into groups of dims: [group of dims][word of keys][dim], up to a whole group of keys.
 template <class Words>
 void pack_v(const RowPointers& from, int32_t keys, int32_t dim, const int32_t* seen, float* to) {
   const int padded = (keys + kKeyStep - 1) / kKeyStep * kKeyStep;
-  for (int d = 0; d < dim; d += kKeyStep)
-    for (int j = 0; j < padded; j += Words::kValues, to += kKeyStep) {
-      const void* key[Words::kValues];
-      for (int i = 0; i < Words::kValues; ++i)
-        key[i] = j + i < keys && (seen == nullptr || seen[j + i] != 0) ? from.rows[j + i] : nullptr;
-      store(to, Words::load_key_word(from, key, d, dim));
-      store(to + kLanes,
-            d + kLanes < dim ? Words::load_key_word(from, key, d + kLanes, dim) : VF{});
+  const int64_t group_floats = int64_t{padded} / Words::kValues * kKeyStep;
+  const int64_t bytes = row_bytes(from, dim);
+  for (int j = 0; j < padded; j += Words::kValues, to += kKeyStep) {
+    prefetch_rows(from, j + kRowsAhead, j + kRowsAhead + Words::kValues, keys, bytes);
+    const void* key[Words::kValues];
+    for (int i = 0; i < Words::kValues; ++i)
+      key[i] = j + i < keys && (seen == nullptr || seen[j + i] != 0) ? from.rows[j + i] : nullptr;
+    float* group = to;
+    for (int d = 0; d < dim; d += kKeyStep, group += group_floats) {
+      VF values[2];
+      Words::load_key_words(from, key, d, dim, values);
+      store(group, values[0]);
+      store(group + kLanes, values[1]);
     }
+  }
 }
 
 // ---- products
@@ -196,7 +236,7 @@ inline void multiply(VF (&acc)[kRowStep][2], const float* left, int64_t row_stri
 template <class Words, int rows>
 inline void scores_of(const float* q, const float* k, int32_t words, float* s) {
   VF acc[kRowStep][2] = {};
-  multiply<Words, rows>(acc, q, 1, kRowStep, k, words);
+  multiply<Words, rows>(acc, q, words, 1, k, words);
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
     store(s + r * kScoreStride, acc[r][0]);
@@ -207,11 +247,13 @@ inline void scores_of(const float* q, const float* k, int32_t words, float* s) {
 template <class Words, int rows>
 inline void accumulate_of(const float* s, const float* v, int32_t words, const float* factor,
                           float* out, int64_t stride) {
-  VF acc[kRowStep][2];
+  VF acc[kRowStep][2] = {};
+  if (factor != nullptr) {
 #pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) {
-    acc[r][0] = load(out + r * stride) * factor[r];
-    acc[r][1] = load(out + r * stride + kLanes) * factor[r];
+    for (int r = 0; r < rows; ++r) {
+      acc[r][0] = load(out + r * stride) * factor[r];
+      acc[r][1] = load(out + r * stride + kLanes) * factor[r];
+    }
   }
   multiply<Words, rows>(acc, s, kScoreStride, 1, v, words);
 #pragma GCC unroll 16
@@ -221,55 +263,36 @@ inline void accumulate_of(const float* s, const float* v, int32_t words, const f
   }
 }
 
-// Register tiles of a third and two thirds of the rows, so that a decode step or a tail does not
-// pay for all.
-inline constexpr int kThird = kRowStep % 3 == 0 ? kRowStep / 3 : kRowStep / 2;
-inline int rows_of_panel(const Tile& t, int panel) {
-  return panel + 1 < t.panels ? kRowStep : t.last_rows;
+// Calls f<rows>() with a register tile of a third, two thirds or all of the rows, so that a tail
+// does not pay for all.
+template <class F>
+inline void with_register_tile(int32_t rows, F&& f) {
+  constexpr int third = kRowStep % 3 == 0 ? kRowStep / 3 : kRowStep / 2;
+  if (rows > kRowStep - third) return f.template operator()<kRowStep>();
+  if (rows > third) return f.template operator()<kRowStep - third>();
+  return f.template operator()<third>();
 }
 
 template <class Words>
-void scores(const Tile& t) {
-  const int64_t panel_floats = static_cast<int64_t>(t.head_words) * kRowStep;
-  for (int j = 0; j < t.keys; j += kKeyStep) {
-    const float* k = t.k + static_cast<int64_t>(j) * t.head_words;
-    for (int p = 0; p < t.panels; ++p) {
-      if (j < t.key_begin[p] || j >= t.key_end[p]) continue;
-      const float* q = t.q + p * panel_floats;
-      float* s = t.s + static_cast<int64_t>(p) * kRowStep * kScoreStride + j;
-      const int rows = rows_of_panel(t, p);
-      if (rows > kRowStep - kThird)
-        scores_of<Words, kRowStep>(q, k, t.head_words, s);
-      else if (rows > kThird)
-        scores_of<Words, kRowStep - kThird>(q, k, t.head_words, s);
-      else
-        scores_of<Words, kThird>(q, k, t.head_words, s);
-    }
-  }
+void scores(const Tile& t, const Panel& p) {
+  with_register_tile(p.rows, [&]<int rows>() {
+    for (int j = p.key_begin; j < p.key_end; j += kKeyStep)
+      scores_of<Words, rows>(p.q, t.k + static_cast<int64_t>(j) * t.head_words, t.head_words,
+                             p.s + j);
+  });
 }
 
 template <class Words>
-void accumulate(const Tile& t) {
+void accumulate(const Tile& t, const Panel& p) {
+  const int32_t first = p.key_begin / Words::kValues;
+  const int32_t words = (p.key_end - p.key_begin) / Words::kValues;
   const int64_t group_floats = static_cast<int64_t>(t.keys) / Words::kValues * kKeyStep;
-  for (int d = 0; d < t.v_dims; d += kKeyStep) {
-    const float* group = t.v + d / kKeyStep * group_floats;
-    for (int p = 0; p < t.panels; ++p) {
-      if (t.key_begin[p] >= t.key_end[p]) continue;
-      const int32_t first = t.key_begin[p] / Words::kValues;
-      const int32_t words = (t.key_end[p] - t.key_begin[p]) / Words::kValues;
-      const float* s = t.s + static_cast<int64_t>(p) * kRowStep * kScoreStride + first;
-      const float* v = group + static_cast<int64_t>(first) * kKeyStep;
-      const float* factor = t.factor + p * kRowStep;
-      float* out = t.out + p * kRowStep * t.out_stride + d;
-      const int rows = rows_of_panel(t, p);
-      if (rows > kRowStep - kThird)
-        accumulate_of<Words, kRowStep>(s, v, words, factor, out, t.out_stride);
-      else if (rows > kThird)
-        accumulate_of<Words, kRowStep - kThird>(s, v, words, factor, out, t.out_stride);
-      else
-        accumulate_of<Words, kThird>(s, v, words, factor, out, t.out_stride);
-    }
-  }
+  const float* v = t.v + static_cast<int64_t>(first) * kKeyStep;
+  with_register_tile(p.rows, [&]<int rows>() {
+    for (int d = 0; d < t.v_dims; d += kKeyStep, v += group_floats)
+      accumulate_of<Words, rows>(p.s + first, v, words, p.fresh ? nullptr : p.factor, p.out + d,
+                                 t.v_dims);
+  });
 }
 
 }  // namespace attend::native::ATTEND_ISA
@@ -280,22 +303,25 @@ namespace attend::native::ATTEND_ISA {
 
 // ---- softmax
 
-// Steps 1 to 4 of AttentionParams for kLanes keys from `key` on.
+// Steps 1 to 3 of AttentionParams for kLanes keys from `key` on.
 inline VF modify(const Tile& t, const TileRow& row, VF s, int32_t key) {
   s = s * t.scale;
   if (t.softcap > 0.0f) s = t.softcap * tanh(s / t.softcap);
   if (row.bias != nullptr) s = s + load(row.bias + key);
-  const VI j = lane_numbers() + key;
   if (row.slope != 0.0f) {
-    const VF distance = row.position - to_float(j);
+    const VF distance = row.position - to_float(lane_numbers() + key);
     s = s - row.slope * from_bits(bits(distance) & 0x7fffffff);
   }
+  return s;
+}
+
+// Step 4, which selects, so that a NaN in a hidden key stays behind the mask. A bias of -inf is a
+// mask, too.
+inline VF hide(const TileRow& row, VF s, int32_t key) {
+  const VI j = lane_numbers() + key;
   VI visible = (j >= row.begin) & (j < row.end) & ~((j >= row.hole_begin) & (j < row.hole_end));
-  // A bias of -inf is a mask: it selects, so that a NaN in K stays behind it.
   if (row.bias != nullptr) visible &= load(row.bias + key) != -kInfinity;
-  if (row.keep != nullptr) {
-    visible &= load_u8(row.keep + key) != 0;
-  }
+  if (row.keep != nullptr) visible &= load_u8(row.keep + key) != 0;
   s = visible ? s : splat(-kInfinity);
   if (row.seen != nullptr) {
     VI seen;
@@ -306,53 +332,67 @@ inline VF modify(const Tile& t, const TileRow& row, VF s, int32_t key) {
   return s;
 }
 
-// Admits the scores of row r to its running softmax; see OnlineSoftmax in ops/common, which says
-// the same for one row. prepared: scores already went through `modify`; otherwise only the scale is
-// missing.
-template <class Words, bool prepared>
-inline void weigh_row(const Tile& t, int32_t r, int32_t begin, int32_t end, VF top) {
-  float* s = t.s + static_cast<int64_t>(r) * kScoreStride;
-  const float m_old = t.m[r], tile_max = max_of(top);
-  const float m = m_old > tile_max ? m_old : tile_max;
-  // Weights are 2^(s * scale - base) with both factors in units of log 2, which saves a product a
-  // score.
-  const float base = m == -kInfinity ? 0.0f : m * kLog2E;
-  const float scale = prepared ? kLog2E : t.scale * kLog2E;
-  VF sum0{}, sum1{};
-  for (int32_t j = begin; j < end; j += kKeyStep) {
-    const VF a = exp2_nonpositive(load(s + j) * scale - base);
-    const VF b = exp2_nonpositive(load(s + j + kLanes) * scale - base);
-    sum0 += a;
-    sum1 += b;
-    Words::store_weights(s, j, a, b);
+inline void prepare(const Tile& t, const Panel& p, int32_t r, const TileRow& row) {
+  float* s = p.s + static_cast<int64_t>(r) * kScoreStride;
+  const auto hide_keys = [&](int32_t begin, int32_t end) {
+    for (int32_t j = begin; j < end; j += kLanes) store(s + j, hide(row, load(s + j), j));
+  };
+  if (t.scaled) {
+    for (int32_t j = p.key_begin; j < p.key_end; j += kLanes)
+      store(s + j, hide(row, modify(t, row, load(s + j), j), j));
+  } else if (row.keep != nullptr || row.hole_begin < row.hole_end || row.begin >= row.end) {
+    hide_keys(p.key_begin, p.key_end);
+  } else {  // a range: what lies inside stays as it is
+    hide_keys(p.key_begin, row.begin);
+    hide_keys(row.end / kLanes * kLanes, p.key_end);
   }
-  const float factor = m == m_old ? 1.0f : exp_nonpositive(splat(m_old - m))[0];
-  t.m[r] = m;
-  t.l[r] = t.l[r] * factor + sum_of(sum0 + sum1);
-  t.factor[r] = factor;
 }
 
+// Admits the scores of a panel to its rows' running softmax; see OnlineSoftmax in ops/common, which
+// says the same for one row. Rows go side by side in a vector wherever there is one number a row.
 template <class Words>
-void softmax(const Tile& t, int32_t row_begin, int32_t row_end, const TileRow* row) {
-  for (int32_t r = row_begin; r < row_end; ++r) {
-    const int32_t begin = t.key_begin[r / kRowStep], end = t.key_end[r / kRowStep];
-    float* s = t.s + static_cast<int64_t>(r) * kScoreStride;
-    VF top = splat(-kInfinity), top1 = top;
-    if (row == nullptr && t.softcap == 0.0f) {
-      for (int32_t j = begin; j < end; j += kKeyStep) {
-        top = vmax(load(s + j) * t.scale, top);
-        top1 = vmax(load(s + j + kLanes) * t.scale, top1);
+void softmax(const Tile& t, const Panel& p) {
+  // Weights are 2^(s * scale - base) with both factors in units of log 2, which saves a product a
+  // score. Scores that prepare() has scaled only miss the log 2.
+  const float unit = t.scaled ? 1.0f : t.scale, scale = unit * kLog2E;
+  for (int32_t r0 = 0; r0 < p.rows; r0 += kLanes) {
+    const int32_t rows = p.rows - r0 < kLanes ? p.rows - r0 : kLanes;
+    float* s = p.s + static_cast<int64_t>(r0) * kScoreStride;
+    VF top[kLanes];
+    for (int32_t r = 0; r < kLanes; ++r) top[r] = splat(-kInfinity);
+    for (int32_t r = 0; r < rows; ++r) {
+      const float* row = s + static_cast<int64_t>(r) * kScoreStride;
+      VF a = top[r], b = a;
+      for (int32_t j = p.key_begin; j < p.key_end; j += kKeyStep) {
+        a = vmax(load(row + j), a);
+        b = vmax(load(row + j + kLanes), b);
       }
-      weigh_row<Words, false>(t, r, begin, end, vmax(top, top1));
-      continue;
+      top[r] = vmax(a, b);
     }
-    const TileRow all{begin, end, 0, 0, 0.0f, 0.0f, nullptr, nullptr, nullptr};
-    for (int32_t j = begin; j < end; j += kLanes) {
-      const VF x = modify(t, row == nullptr ? all : *row, load(s + j), j);
-      store(s + j, x);
-      top = vmax(x, top);
+    const VF tile_max = reduce_lanes(top, [](VF a, VF b) { return vmax(a, b); }) * unit;
+    const VF m_old = load(p.m + r0);
+    const VF m = m_old > tile_max ? m_old : tile_max;
+    const VF factor = m == m_old ? splat(1.0f) : exp_nonpositive(m_old - m);
+    alignas(64) float base[kLanes];
+    store(base, m == -kInfinity ? VF{} : m * kLog2E);
+    VF sum[kLanes] = {};
+    for (int32_t r = 0; r < rows; ++r) {
+      float* row = s + static_cast<int64_t>(r) * kScoreStride;
+      const VF row_base = splat(base[r]);
+      VF sum0{}, sum1{};
+      for (int32_t j = p.key_begin; j < p.key_end; j += kKeyStep) {
+        const VF a = exp2_nonpositive(load(row + j) * scale - row_base);
+        const VF b = exp2_nonpositive(load(row + j + kLanes) * scale - row_base);
+        sum0 += a;
+        sum1 += b;
+        Words::store_weights(row, j, a, b);
+      }
+      sum[r] = sum0 + sum1;
     }
-    weigh_row<Words, true>(t, r, begin, end, top);
+    const VF all = reduce_lanes(sum, [](VF a, VF b) { return a + b; });
+    store_first(p.l + r0, load(p.l + r0) * factor + all, rows);
+    store_first(p.m + r0, m, rows);
+    store_first(p.factor + r0, factor, rows);
   }
 }
 
@@ -382,9 +422,9 @@ inline constexpr TileOps kOps{kRowStep,
                               pack_k<Words>,
                               pack_v<Words>,
                               scores<Words>,
+                              prepare,
                               softmax<Words>,
                               accumulate<Words>,
-                              pack_q_narrow<Words>,
                               scores_narrow<Words>,
                               accumulate_narrow<Words>,
                               store_row<Words>};

@@ -20,36 +20,40 @@ struct RowPointers {
   float scale = 1.0f;  // 1 where words hold pairs
 };
 
-// One tile: `panels` groups of row_step rows against the keys of one key tile.
-//   q       packed: [panel][word of head_dim][row]
+// One tile of keys, and what its panels have in common.
 //   k       packed: [group of key_step keys][word of head_dim][key]
 //   v       packed: [group of dim_step dims][word of keys][dim]
-//   s       scores, then weights: row r at s + r * kScoreStride
-//   out     accumulators: row r at out + r * out_stride
 // A word is 32 bits: one f32, or a pair of bf16 that a dot-product instruction takes at once.
 inline constexpr int kMaxKeys = 256;                // keys of one tile, at most
 inline constexpr int kScoreStride = kMaxKeys + 16;  // no power of two: rows share no cache set
-inline constexpr int kMaxPanels = 32;
-inline constexpr int kNarrowRows = 8;    // up to which reading K and V in place wins over packing
-inline constexpr int kPackOverrun = 16;  // floats that pack_q may write beyond its last row
+inline constexpr int kNarrowRows = 8;  // up to which reading K and V in place wins over packing
+
+inline constexpr int kMostRowStep = 32;
 
 struct Tile {
-  const float* q;
   const float* k;
   const float* v;
-  float* s;
-  float* out;
-  int64_t out_stride;
-  int32_t panels;
-  int32_t last_rows;   // rows in use of the last panel
   int32_t head_words;  // head_dim in words
   int32_t keys;        // keys packed in k and v, whole groups of key_step
   int32_t known;       // narrow: addresses of rows that are there, those of the next tile included
   int32_t v_dims;      // v_dim rounded up to dim_step
-  // The keys that a panel's rows may see, in whole groups of key_step.
-  int32_t key_begin[kMaxPanels], key_end[kMaxPanels];
-  float scale, softcap;   // softcap 0 = off
-  float *m, *l, *factor;  // per row: largest score, sum of weights, factor of this tile's rescale
+  float scale, softcap;  // softcap 0 = off
+  bool scaled;  // whether prepare() takes every row through steps 1 to 4 of AttentionParams
+};
+
+// Up to row_step rows against one tile.
+//   q       [row][word of head_dim]
+//   s       scores, then weights: row r at s + r * kScoreStride
+//   out     accumulators: row r at out + r * v_dims
+struct Panel {
+  const float* q;
+  float* s;
+  float* out;
+  float *m, *l, *factor;  // per row: largest score, sum of weights, factor of this tile's rescale;
+                          // a vector may be read from the last
+  int32_t rows;
+  int32_t key_begin, key_end;  // the keys that the rows may see, in whole groups of key_step
+  bool fresh;                  // out holds nothing yet
 };
 
 // What one row needs beyond scale and softcap. Keys count from the tile's first.
@@ -68,24 +72,25 @@ struct TileOps {
   int32_t dim_step;     // value dims of a packed group
   int32_t word_values;  // values per word: 1, or 2 for bf16 pairs
 
+  // Rows as they stand, [row][word]; the last word of a row is filled up with zeros.
   void (*pack_q)(const RowPointers& from, int32_t rows, int32_t dim, float* to);
   void (*pack_k)(const RowPointers& from, int32_t keys, int32_t dim, float* to);
   // Keys with seen[key] == 0 become zeros, so that what stands there reaches nobody; seen may be
   // null.
   void (*pack_v)(const RowPointers& from, int32_t keys, int32_t dim, const int32_t* seen,
                  float* to);
-  void (*scores)(const Tile& tile);
-  // Scores of rows [begin, end) to weights; row = null when every key of the panels is visible to
-  // all of them.
-  void (*softmax)(const Tile& tile, int32_t begin, int32_t end, const TileRow* row);
-  void (*accumulate)(const Tile& tile);
+  void (*scores)(const Tile& tile, const Panel& panel);
+  // Row r's words on its scores: wanted where tile.scaled, or where the row does not see every key
+  // of its panel.
+  void (*prepare)(const Tile& tile, const Panel& panel, int32_t r, const TileRow& row);
+  void (*softmax)(const Tile& tile, const Panel& panel);  // scores to weights
+  void (*accumulate)(const Tile& tile, const Panel& panel);
 
-  // Tiles of one panel of at most kNarrowRows rows: K and V are read where they lie. q is
-  // [row][word of head_dim]; rows of k and v have adjacent elements (step 1), and there is an
-  // address or null for every key up to tile.known and a whole group of key_step.
-  void (*pack_q_narrow)(const RowPointers& from, int32_t rows, int32_t dim, float* to);
-  void (*scores_narrow)(const Tile& tile, const RowPointers& k, int32_t dim);
-  void (*accumulate_narrow)(const Tile& tile, const RowPointers& v, int32_t dim,
+  // A panel of at most kNarrowRows rows: K and V are read where they lie. Rows of k and v have
+  // adjacent elements (step 1), and there is an address or null for every key up to tile.known and
+  // a whole group of key_step.
+  void (*scores_narrow)(const Tile& tile, const Panel& panel, const RowPointers& k, int32_t dim);
+  void (*accumulate_narrow)(const Tile& tile, const Panel& panel, const RowPointers& v, int32_t dim,
                             const int32_t* seen);
 
   void (*store)(const float* from, float scale, int32_t dim, void* to, int64_t step, Elem elem);

@@ -9,17 +9,11 @@ inline constexpr int kLanes = 8;
 typedef float VF __attribute__((vector_size(32), may_alias));
 typedef int32_t VI __attribute__((vector_size(32), may_alias));
 
+}  // namespace attend::native::ATTEND_ISA
+#include "backends/native/isa/exchange-inl.h"
+namespace attend::native::ATTEND_ISA {
+
 inline VF vmax(VF a, VF b) { return _mm256_max_ps(a, b); }
-inline float max_of(VF v) {
-  __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-  return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
-}
-inline float sum_of(VF v) {
-  __m128 m = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-  m = _mm_add_ps(m, _mm_movehl_ps(m, m));
-  return _mm_cvtss_f32(_mm_add_ss(m, _mm_movehdup_ps(m)));
-}
 // kLanes small integers, widened.
 inline VI load_u8(const void* p) {
   return reinterpret_cast<VI>(

@@ -9,9 +9,32 @@ inline constexpr int kLanes = 16;
 typedef float VF __attribute__((vector_size(64), may_alias));
 typedef int32_t VI __attribute__((vector_size(64), may_alias));
 
+}  // namespace attend::native::ATTEND_ISA
+#include "backends/native/isa/exchange-inl.h"
+namespace attend::native::ATTEND_ISA {
+
+// One masked instruction a vector, twice a cycle, where the compiler's permutation of two vectors
+// goes once.
+template <>
+inline void exchange<1>(VF& a, VF& b) {
+  const VF first = _mm512_mask_moveldup_ps(a, 0xaaaa, b);
+  b = _mm512_mask_movehdup_ps(b, 0x5555, a);
+  a = first;
+}
+template <>
+inline void exchange<2>(VF& a, VF& b) {
+  const __m512d x = _mm512_castps_pd(a), y = _mm512_castps_pd(b);
+  a = _mm512_castpd_ps(_mm512_mask_movedup_pd(x, 0xaa, y));
+  b = _mm512_castpd_ps(_mm512_mask_permute_pd(y, 0x55, x, 0xff));
+}
+template <>
+inline void exchange<4>(VF& a, VF& b) {
+  const VF first = _mm512_mask_shuffle_f32x4(a, 0xf0f0, b, b, _MM_SHUFFLE(2, 2, 0, 0));
+  b = _mm512_mask_shuffle_f32x4(b, 0x0f0f, a, a, _MM_SHUFFLE(3, 3, 1, 1));
+  a = first;
+}
+
 inline VF vmax(VF a, VF b) { return _mm512_max_ps(a, b); }
-inline float max_of(VF v) { return _mm512_reduce_max_ps(v); }
-inline float sum_of(VF v) { return _mm512_reduce_add_ps(v); }
 // kLanes small integers, widened.
 inline VI load_u8(const void* p) {
   return reinterpret_cast<VI>(

@@ -12,13 +12,11 @@ inline constexpr int kLanes = 4;
 typedef float VF __attribute__((vector_size(16), may_alias));
 typedef int32_t VI __attribute__((vector_size(16), may_alias));
 
-inline VF vmax(VF a, VF b) { return a > b ? a : b; }  // b where either is NaN
+}  // namespace attend::native::ATTEND_ISA
+#include "backends/native/isa/exchange-inl.h"
+namespace attend::native::ATTEND_ISA {
 
-inline float max_of(VF v) {
-  const float low = v[0] > v[1] ? v[0] : v[1], high = v[2] > v[3] ? v[2] : v[3];
-  return low > high ? low : high;
-}
-inline float sum_of(VF v) { return (v[0] + v[1]) + (v[2] + v[3]); }
+inline VF vmax(VF a, VF b) { return a > b ? a : b; }  // b where either is NaN
 
 // kLanes small integers, widened.
 template <class T>
