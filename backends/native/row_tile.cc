@@ -19,8 +19,7 @@ RowTile::RowTile(const TileCall& call, const Worker& worker, const Sequence& seq
       first_(row_begin),
       rows_(static_cast<int32_t>(row_end - row_begin)),
       panels_((rows_ - 1) / call.ops.row_step + 1),
-      // By the sequence, not by the tile, whose rows follow the number of threads.
-      narrow_(sequence.q_len * call.stack <= std::min(kNarrowRows, call.ops.row_step)),
+      narrow_(call.narrow(sequence)),
       k_rows_(call.a, sequence, kv_head_, call.a.k, call.a.k_new, call.a.k_descale),
       v_rows_(call.a, sequence, kv_head_, call.a.v, call.a.v_new, call.a.v_descale),
       words_(call.p) {
@@ -28,6 +27,7 @@ RowTile::RowTile(const TileCall& call, const Worker& worker, const Sequence& seq
   t_.v = w_.v;
   t_.v_dims = static_cast<int32_t>(c_.sizes.v_dims);
   t_.head_words = static_cast<int32_t>(c_.sizes.head_words);
+  t_.q_words = static_cast<int32_t>(c_.sizes.q_words);
   t_.scale = *c_.p.softmax_scale;
   t_.softcap = c_.p.softcap;
   // A scale of 0 or less would turn a hidden key's -inf into something else.
@@ -51,22 +51,26 @@ KeyRange RowTile::visible() const {
   return {s_.mask.keys(position(0)).begin, s_.mask.keys(position(rows_ - 1)).end};
 }
 
-void RowTile::clear() {
+void RowTile::begin(KeyRange range) {
+  range_ = range;
   std::fill_n(w_.state.m, rows_, -INFINITY);
   std::fill_n(w_.state.l, rows_, 0.0f);
   std::fill_n(w_.fresh, panels_, uint8_t{1});
 }
 
-void RowTile::attend(KeyRange range) {
-  clear();
-  range_ = range;
-  const int32_t step = c_.keys;
-  for (int64_t j0 = range.begin / step * step; j0 < range.end; j0 += step) {
-    keys_ = static_cast<int32_t>(std::min<int64_t>(step, s_.k_len - j0));
-    t_.keys = static_cast<int32_t>(round_up(keys_, c_.ops.key_step));
-    kind_ = planned(j0);
-    if (kind_ != TileKind::kSkip && seen_at_all(j0)) attend_keys(j0);
-  }
+// What the tile at j0 has; false if no row sees any of it.
+bool RowTile::enter(int64_t j0) {
+  keys_ = static_cast<int32_t>(std::min<int64_t>(c_.keys, s_.k_len - j0));
+  t_.keys = static_cast<int32_t>(round_up(keys_, c_.ops.key_step));
+  kind_ = planned(j0);
+  return kind_ != TileKind::kSkip && seen_at_all(j0);
+}
+
+void RowTile::step(int64_t j0) {
+  if (enter(j0)) attend_keys(j0);
+}
+
+void RowTile::end() {
   for (int32_t p = 0; p < panels_; ++p)
     if (w_.fresh[p] != 0) {
       const int64_t first = int64_t{p} * c_.ops.row_step,
@@ -97,7 +101,7 @@ RowTile::Edges RowTile::place(Panel& panel, int32_t number, int64_t j0) const {
   if (kind == TileKind::kSkip || first >= last) return {.skip = true};
   panel.key_begin = static_cast<int32_t>(first / step * step);
   panel.key_end = static_cast<int32_t>(round_up(last, step));
-  panel.q = w_.q + int64_t{first_row} * t_.head_words;
+  panel.q = w_.q + int64_t{first_row} * t_.q_words;
   panel.s = w_.s + (c_.sizes.keep_scores ? int64_t{first_row} * kScoreStride : 0);
   panel.out = w_.state.out + int64_t{first_row} * t_.v_dims;
   panel.m = w_.state.m + first_row;
@@ -113,74 +117,126 @@ RowTile::Edges RowTile::place(Panel& panel, int32_t number, int64_t j0) const {
   return {.full = all.begin <= j0 + panel.key_begin && all.end >= j0 + panel.key_end && !hole};
 }
 
-// Addresses of the keys of the tile at j0 that some row may see; narrow tiles, which ask for memory
-// ahead, also have those of the next. The others stay null: what stands there is never looked at,
-// and in a page table it need not even name a page. Returns how many keys have an address or null.
-int32_t RowTile::locate(const KeyRows& keys, int64_t j0, const void** rows) const {
+// Addresses of the keys [j0, j0 + count) that some row may see. The others stay null: what stands
+// there is never looked at, and in a page table it need not even name a page.
+void RowTile::locate(const KeyRows& keys, int64_t j0, int64_t count, const void** rows) const {
+  std::fill_n(rows, count, nullptr);
   const KeyRange seen = visible();
-  const int64_t begin = std::max(j0, std::max(seen.begin, range_.begin)),
-                last = std::min(seen.end, range_.end),
-                end = std::min(j0 + (narrow_ ? 2 * c_.keys : keys_), last);
-  const auto known =
-      static_cast<int32_t>(std::max<int64_t>(round_up(keys_, c_.ops.key_step), end - j0));
-  std::fill_n(rows, known, nullptr);
-  const int64_t hole_begin = std::clamp(s_.mask.hole_begin, begin, end),
-                hole_end = std::clamp(s_.mask.hole_end, hole_begin, end);
-  keys.locate(begin, hole_begin, rows + (begin - j0));
+  const int64_t begin = std::max({j0, seen.begin, range_.begin}),
+                end = std::min({j0 + count, seen.end, range_.end});
+  const int64_t hole_begin = std::clamp(s_.mask.hole_begin, begin, std::max(begin, end)),
+                hole_end = std::clamp(s_.mask.hole_end, hole_begin, std::max(hole_begin, end));
+  keys.locate(begin, std::min(hole_begin, end), rows + (begin - j0));
   keys.locate(hole_end, end, rows + (hole_end - j0));
-  return known;
 }
 
 // One step of the online softmax: the keys [j0, j0 + keys_). Panel by panel, so that scores stay in
 // the first-level cache, unless V can only be packed when all panels have said which keys they see.
 void RowTile::attend_keys(int64_t j0) {
   const auto head_dim = static_cast<int32_t>(c_.shape.head_dim);
-  t_.known = locate(k_rows_, j0, w_.k_rows);
-  locate(v_rows_, j0, w_.v_rows);
-  const RowPointers k = k_rows_.pointers(j0, j0 + keys_, w_.k_rows, head_dim, w_.staged, narrow_);
-  if (!narrow_) c_.ops.pack_k(k, keys_, head_dim, w_.k);
+  locate(k_rows_, j0, t_.keys, w_.k_rows);
+  locate(v_rows_, j0, t_.keys, w_.v_rows);
+  c_.ops.pack_k(k_rows_.pointers(j0, j0 + keys_, w_.k_rows, head_dim, w_.staged, false), keys_,
+                head_dim, w_.k);
   const bool by_key = elementwise();
   mark_seen(j0, by_key);
   if (by_key) words_.start_tile(w_, s_, j0, keys_, t_.keys);
-  const bool values_first = !by_key && !narrow_;
-  if (values_first) take_values(j0);
+  if (!by_key) pack_values(j0);
   for (int32_t p = 0; p < panels_; ++p) {
     Panel panel{};
     const Edges edges = place(panel, p, j0);
     if (edges.skip) continue;
-    if (narrow_)
-      c_.ops.scores_narrow(t_, panel, k, head_dim);
-    else
-      c_.ops.scores(t_, panel);
+    c_.ops.scores(t_, panel);
     weigh(panel, p, edges.full, j0);
-    if (values_first) accumulate(panel, p);
+    if (!by_key) accumulate(panel, p);
   }
-  if (values_first) return;
-  take_values(j0);
+  if (!by_key) return;
+  pack_values(j0);
   for (int32_t p = 0; p < panels_; ++p) {
     Panel panel{};
     if (!place(panel, p, j0).skip) accumulate(panel, p);
   }
 }
 
-// Whether words of the tile at hand decide key by key: its plan may know that all are seen.
-bool RowTile::elementwise() const {
-  return kind_ == TileKind::kFull ? static_cast<bool>(c_.p.bias) : c_.sizes.keep_scores;
-}
-
-// Finds the values of the tile's keys; wide tiles pack them.
-void RowTile::take_values(int64_t j0) {
+void RowTile::pack_values(int64_t j0) {
   const auto v_dim = static_cast<int32_t>(c_.shape.v_dim);
-  v_ = v_rows_.pointers(j0, j0 + keys_, w_.v_rows, v_dim, w_.staged, narrow_);
-  if (!narrow_) c_.ops.pack_v(v_, keys_, v_dim, seen_, w_.v);
+  c_.ops.pack_v(v_rows_.pointers(j0, j0 + keys_, w_.v_rows, v_dim, w_.staged, false), keys_, v_dim,
+                seen_, w_.v);
 }
 
 void RowTile::accumulate(const Panel& panel, int32_t number) {
-  if (narrow_)
-    c_.ops.accumulate_narrow(t_, panel, v_, static_cast<int32_t>(c_.shape.v_dim), seen_);
-  else
-    c_.ops.accumulate(t_, panel);
+  c_.ops.accumulate(t_, panel);
   w_.fresh[number] = 0;
+}
+
+// ---- narrow rows
+
+// How many rows are asked for ahead of their use, by each of those that go side by side.
+int32_t RowTile::rows_ahead(const KeyRows& keys, int64_t dim, int64_t together) const {
+  const int64_t bytes = keys.row_bytes(dim) * together;
+  if (bytes == 0) return 0;
+  return static_cast<int32_t>(
+      std::clamp<int64_t>(round_up(kAhead / bytes, kNarrowBlock), kNarrowBlock, c_.sizes.keys));
+}
+
+bool RowTile::open(int64_t j0, int64_t together) {
+  if (!enter(j0)) return false;
+  const Edges edges = place(panel_, 0, j0);
+  if (edges.skip) return false;
+  j0_ = j0;
+  full_ = edges.full;
+  // After K comes V, after V the next tile's K.
+  const int32_t k_ahead = rows_ahead(k_rows_, c_.shape.head_dim, together),
+                v_ahead = rows_ahead(v_rows_, c_.shape.v_dim, together);
+  locate(k_rows_, j0, t_.keys, w_.k_rows);
+  locate(v_rows_, j0, k_ahead, w_.k_rows + t_.keys);
+  locate(v_rows_, j0, t_.keys, w_.v_rows);
+  locate(k_rows_, j0 + c_.keys, v_ahead, w_.v_rows + t_.keys);
+  k_ = k_rows_.pointers(j0, j0 + keys_, w_.k_rows, c_.shape.head_dim, w_.staged, true);
+  k_.ahead = k_ahead;
+  v_.rows = nullptr;
+  v_.ahead = v_ahead;
+  const bool by_key = elementwise();
+  mark_seen(j0, by_key);
+  if (by_key) words_.start_tile(w_, s_, j0, keys_, t_.keys);
+  return true;
+}
+
+// The panel's part of a block of keys.
+Panel RowTile::block_of(int32_t block) const {
+  Panel p = panel_;
+  p.key_begin = std::max(p.key_begin, block * kNarrowBlock);
+  p.key_end = std::min(p.key_end, (block + 1) * kNarrowBlock);
+  return p;
+}
+
+void RowTile::add_scores(int32_t block) {
+  const Panel p = block_of(block);
+  if (p.key_begin < p.key_end)
+    c_.ops.scores_narrow(t_, p, k_, static_cast<int32_t>(c_.shape.head_dim));
+}
+
+void RowTile::weigh_all() {
+  weigh(panel_, 0, full_, j0_);
+  const int32_t ahead = v_.ahead;
+  v_ = v_rows_.pointers(j0_, j0_ + keys_, w_.v_rows, c_.shape.v_dim, w_.staged, true);
+  v_.ahead = ahead;
+}
+
+void RowTile::add_values(int32_t block) {
+  Panel p = block_of(block);
+  if (p.key_begin >= p.key_end) return;
+  c_.ops.accumulate_narrow(t_, p, v_, static_cast<int32_t>(c_.shape.v_dim), seen_);
+  w_.fresh[0] = 0;
+  panel_.fresh = false;
+  std::fill_n(panel_.factor, panel_.rows, 1.0f);  // it has been taken into account
+}
+
+// ---- what a tile holds and what its rows see
+
+// Whether words of the tile at hand decide key by key: its plan may know that all are seen.
+bool RowTile::elementwise() const {
+  return kind_ == TileKind::kFull ? static_cast<bool>(c_.p.bias) : c_.sizes.keep_scores;
 }
 
 // Scores to weights.

@@ -35,9 +35,14 @@ struct TileCall {
 
   // Stacks of heads in a sequence; the first head of one.
   int64_t stacks() const { return shape.kv_heads * (shape.group() / stack); }
+  // Whether K and V are read where they lie. By the sequence, not by the tile, whose rows follow
+  // the number of threads.
+  bool narrow(const Sequence& s) const {
+    return s.q_len * stack <= std::min(kNarrowRows, ops.row_step);
+  }
 };
 
-// One task: a tile of stacked query rows against all keys that they may see.
+// A tile of stacked query rows of one kv head against all keys that they may see.
 class RowTile {
  public:
   // Rows [row_begin, row_end) of the stack's heads: row r = (position r / stack, head r % stack).
@@ -46,8 +51,18 @@ class RowTile {
 
   // Keys that some row may see, as far as ranges tell.
   KeyRange visible() const;
-  // The state of all rows after the keys of a range, from nothing.
-  void attend(KeyRange range);
+  // The state of all rows after the keys of a range, from nothing: begin(), then for each tile of
+  // keys that starts at a multiple of the tile's size step() or, for narrow rows, the four that
+  // follow; end().
+  void begin(KeyRange range);
+  void step(int64_t j0);
+  // Narrow rows, `together` of which go side by side: opens the tile at j0, false if none of it is
+  // seen; then scores of all its keys, block by block; weights; values of all keys, likewise.
+  bool open(int64_t j0, int64_t together);
+  void add_scores(int32_t block);
+  void weigh_all();
+  void add_values(int32_t block);
+  void end();
   // Sinks, the division by the sum, and the rows' way out.
   void finish();
 
@@ -62,15 +77,17 @@ class RowTile {
 
   int64_t position(int64_t row) const;
   int64_t head(int64_t row) const;
-  void clear();
   TileKind planned(int64_t j0) const;
   Edges place(Panel& panel, int32_t number, int64_t j0) const;
   bool seen_at_all(int64_t j0) const;
-  int32_t locate(const KeyRows& keys, int64_t j0, const void** rows) const;
+  void locate(const KeyRows& keys, int64_t j0, int64_t count, const void** rows) const;
+  bool enter(int64_t j0);
   void attend_keys(int64_t j0);
+  Panel block_of(int32_t block) const;
+  int32_t rows_ahead(const KeyRows& keys, int64_t dim, int64_t together) const;
   bool elementwise() const;
   void weigh(const Panel& panel, int32_t number, bool full, int64_t j0);
-  void take_values(int64_t j0);
+  void pack_values(int64_t j0);
   void accumulate(const Panel& panel, int32_t number);
   void mark_seen(int64_t j0, bool by_key);
   TileRow words_of(int32_t r, int64_t j0);
@@ -87,7 +104,10 @@ class RowTile {
   int32_t keys_ = 0;  // of the tile at hand
   TileKind kind_ = TileKind::kPartial;
   KeyWords words_;
-  RowPointers v_{};
+  int64_t j0_ = 0;  // narrow: of the tile at hand
+  Panel panel_{};
+  bool full_ = false;
+  RowPointers k_{}, v_{};
   const int32_t* seen_ = nullptr;  // keys of the tile that some row sees; null: all
   Tile t_{};
 };

@@ -36,34 +36,46 @@ inline Elem elem_of(DType dtype) {
   }
 }
 
+// Stacks of narrow tiles that one task takes at most.
+inline constexpr int64_t kMostTogether = 8;
+
 // Whether some word decides key by key (key_words.h).
 inline bool has_key_words(const AttentionParams& p) {
   return p.mask.keep || p.bias || p.mask.q_segment_ids || p.mask.block_mask;
 }
 
+// Whether keys may have to change their form (key_rows.h).
+inline bool must_stage(const AttentionArgs& a) {
+  if (a.k.step(-1) != 1 || a.v.step(-1) != 1) return true;
+  if (!a.k_new) return false;
+  return a.k_new.dtype != a.k.dtype || a.v_new.dtype != a.v.dtype || a.k_new.step(-1) != 1 ||
+         a.v_new.step(-1) != 1 || a.k_descale || a.v_descale;
+}
+
 // The sizes of a call that its tiles have in common.
 struct TileSizes {
-  int64_t head_words, v_dims;
+  int64_t head_words, q_words, v_dims;
   int32_t keys, rows = 0;
   bool keep_scores;       // of all rows at once: V is packed when it is known which keys are seen
   int32_t part_rows;      // rows of a part of split keys (split_plan.h)
+  int32_t row_step;       // of a panel
   int64_t staged_floats;  // of a tile of keys that must change its form (key_rows.h)
 
   TileSizes(const TileOps& ops, const AttentionArgs& a, const AttentionParams& p,
             const CallShape& s)
       : head_words((s.head_dim + ops.word_values - 1) / ops.word_values),
+        q_words(round_up(head_words, ops.lanes)),
         v_dims(round_up(s.v_dim, ops.dim_step)),
         keys(keys_per_tile(std::max(s.head_dim, s.v_dim))),
         keep_scores(has_key_words(p)),
         part_rows(static_cast<int32_t>(round_up(kSplitRows, ops.row_step))),
-        staged_floats(a.k_new || a.k.step(-1) != 1 || a.v.step(-1) != 1
-                          ? keys * std::max(s.head_dim, s.v_dim)
-                          : 0) {
-    const int64_t row_bytes = (head_words + v_dims) * static_cast<int64_t>(sizeof(float));
+        row_step(ops.row_step),
+        staged_floats(must_stage(a) ? keys * std::max(s.head_dim, s.v_dim) : 0) {
+    const int64_t row_bytes = (q_words + v_dims) * static_cast<int64_t>(sizeof(float));
     int64_t most = kRowsBytes / row_bytes;
     if (keep_scores)
       most = std::min<int64_t>(most, kKeptScoresBytes / (kScoreStride * int64_t{sizeof(float)}));
-    rows = static_cast<int32_t>(std::max<int64_t>(1, most / ops.row_step)) * ops.row_step;
+    rows = static_cast<int32_t>(std::max(kMostTogether, most / ops.row_step)) * ops.row_step;
   }
 };
 
@@ -90,29 +102,48 @@ struct Worker {
       if (base != nullptr) pointer = reinterpret_cast<T*>(base + at);
       at += static_cast<uint64_t>(round_up(count * static_cast<int64_t>(sizeof(T)), 64));
     };
-    part(q, z.rows * z.head_words);
+    part(q, z.rows * z.q_words);
     part(k, z.keys * z.head_words);
     part(v, z.keys * z.v_dims);
-    part(s, int64_t{z.keep_scores ? z.rows : kMostRowStep} * kScoreStride);
+    part(s, std::max<int64_t>(z.keep_scores ? z.rows : kMostRowStep, z.row_step * kMostTogether) *
+                kScoreStride);
     const auto rows_state = [&](RowState& of, int64_t rows) {
       part(of.out, rows * z.v_dims);
       part(of.m, rows + kMostRowStep);  // vectors are read from the last row on
       part(of.l, rows + kMostRowStep);
     };
     rows_state(state, z.rows);
-    rows_state(folded, z.part_rows);
+    rows_state(folded, std::max<int64_t>(z.part_rows, kMostTogether * z.row_step));
     part(factor, z.rows + kMostRowStep);
     part(fresh, z.rows);
     part(bias, z.keys);
     part(staged, z.staged_floats);
     part(q_rows, z.rows);
-    for (const void*** key_rows : {&k_rows, &v_rows}) part(*key_rows, 2 * z.keys);
+    for (const void*** key_rows : {&k_rows, &v_rows})
+      part(*key_rows, kMostTogether * 2 * z.keys);  // of narrow rows, with those asked for ahead
     part(segments, z.keys);
     part(seen, z.keys);
     part(keep, z.keys);
     return at;
   }
 };
+
+// The n-th panel of a worker, as a worker of its own that shares the rest.
+inline Worker panel_of(Worker w, const TileSizes& z, int64_t n) {
+  const int64_t row = n * z.row_step;
+  w.q += row * z.q_words;
+  for (RowState* of : {&w.state, &w.folded}) {
+    of->m += row;
+    of->l += row;
+    of->out += row * z.v_dims;
+  }
+  w.factor += row;
+  w.s += row * kScoreStride;
+  w.k_rows += n * 2 * z.keys;
+  w.v_rows += n * 2 * z.keys;
+  w.fresh += n;
+  return w;
+}
 
 inline uint64_t bytes_per_worker(const TileSizes& sizes) {
   Worker worker{};

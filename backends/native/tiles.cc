@@ -3,10 +3,12 @@
 //   task      one sequence x one stack of heads x one tile of query rows. The rows of all query
 //             heads that read one kv head are stacked, row r = (position r / group, head r % group),
 //             so that a packed key serves them all.
-//   per step  up to 256 keys: K packed transposed, S = Q K^T, softmax row by row, V packed,
-//             O = O * f + S V
+//   per step  up to 256 keys: K packed transposed, V packed; then for each panel of rows, from the
+//             first-level cache: S = Q K^T, softmax, O = O * f + S V
 //   cost      2 (head_dim + v_dim) FLOP a visible pair; packing is 1 / rows of that; keys that no
-//             row of a register tile may see are skipped in whole groups
+//             row of a panel may see are skipped in whole groups
+//   narrow    sequences of a few rows read K and V in place, and a task takes several kv heads, tile
+//             by tile in turn: their keys lie side by side, in the same pages of memory
 //   split     a sequence of few rows cuts its keys into parts (ops/common/split_plan.h), which are
 //             folded in order; one thread does so as it goes, and where there are fewer tasks than
 //             threads the parts are tasks of their own. Both do the same arithmetic.
@@ -14,7 +16,7 @@
 //   bits      key tiles and parts begin at multiples of their size: a row's result does not depend
 //             on its batch or the number of threads
 //   inside    the arithmetic is in isa/tile-inl.h, once for every instruction set; what a mask
-//             means is in ops/common/mask.h; one task is in row_tile.cc
+//             means is in ops/common/mask.h; one task is in row_tile.cc, how several go together in row_tiles.h
 #include "backends/native/tiles.h"
 
 #include <algorithm>
@@ -23,7 +25,7 @@
 #include <deque>
 #include <mutex>
 
-#include "backends/native/row_tile.h"
+#include "backends/native/row_tiles.h"
 #include "backends/native/scratch.h"
 #include "backends/native/thread_pool.h"
 #include "ops/common/online_softmax.h"
@@ -53,10 +55,11 @@ void copy(const RowState& to, const RowState& from, int32_t rows, int64_t v_dims
 
 // How a call is cut into tasks.
 struct Tasks {
-  int64_t rows = 0;     // of a tile
-  int64_t tiles = 0;    // of the longest sequence
-  int64_t columns = 0;  // sequences x stacks
-  int64_t parts = 1;    // > 1: that many tasks a tile, one for each part of the keys
+  int64_t rows = 0;      // of a tile
+  int64_t tiles = 0;     // of the longest sequence
+  int64_t columns = 0;   // sequences x groups of stacks
+  int64_t together = 1;  // stacks of a group
+  int64_t parts = 1;     // > 1: that many tasks a tile, one for each part of the keys
 
   int64_t tiles_in_all() const { return tiles * columns; }
 };
@@ -82,12 +85,24 @@ SplitPlan split_of(const TileCall& c, const Sequence& s, KeyRange visible) {
   return split_plan(c.use.plan != nullptr ? INT64_MAX : s.q_len * c.stack, visible);
 }
 
+// How many stacks a task takes: as many as leave every thread enough tasks.
+int64_t stacks_together(const TileCall& c, int64_t tasks_a_stack, int32_t workers) {
+  if (c.sizes.keep_scores || c.sizes.staged_floats > 0) return 1;  // they share that memory
+  for (int64_t n = std::min(kMostTogether, c.stacks()); n > 1; --n)
+    if (c.stacks() % n == 0 &&
+        (workers == 1 || c.stacks() / n * tasks_a_stack >= 2 * int64_t{workers}))
+      return n;
+  return 1;
+}
+
 Tasks plan_tasks(const TileCall& c, int32_t workers) {
   Tasks tasks;
   int64_t longest = 0, parts = 1;
+  bool narrow = false;
   for (int64_t b = 0; b < c.shape.batch; ++b) {
     const Sequence s = sequence(c.a, c.p, b);
     longest = std::max(longest, s.q_len);
+    narrow |= c.narrow(s);
     if (s.q_len > 0)
       parts = std::max(
           parts, split_of(c, s, {s.mask.keys(0).begin, s.mask.keys(s.q_len - 1).end}).count());
@@ -96,6 +111,8 @@ Tasks plan_tasks(const TileCall& c, int32_t workers) {
   if (longest == 0 || c.shape.heads == 0) return tasks;
   tasks.rows = rows_per_tile(c, longest, workers);
   tasks.tiles = (longest * c.stack - 1) / tasks.rows + 1;
+  if (narrow) tasks.together = stacks_together(c, tasks.tiles * c.shape.batch * parts, workers);
+  tasks.columns /= tasks.together;
   if (tasks.tiles_in_all() < workers) tasks.parts = parts;
   return tasks;
 }
@@ -109,7 +126,7 @@ struct Memory {
       : worker(
             static_cast<uint64_t>(round_up(static_cast<int64_t>(bytes_per_worker(c.sizes)), 64))) {
     if (tasks.parts == 1) return;
-    records = tasks.tiles_in_all() * tasks.parts;
+    records = tasks.tiles_in_all() * tasks.parts * tasks.together;
     record = static_cast<uint64_t>(round_up(c.sizes.part_rows * (c.sizes.v_dims + 2), 16)) *
              sizeof(float);
   }
@@ -145,74 +162,90 @@ class Run {
   }
 
  private:
-  // Calls f(tile of rows, sequence, worker) unless the task's rows lie beyond its sequence.
+  // Calls f(tiles of rows, sequence) unless the task's rows lie beyond its sequence.
   template <class F>
-  void with_tile(int64_t task, int32_t thread, F&& f) const {
+  void with_tiles(int64_t task, int32_t thread, F&& f) const {
     // Under a causal mask the last rows have the most keys: they go first, so that no thread ends
     // with them.
     const int64_t tile = tasks_.tiles - 1 - task / tasks_.columns, column = task % tasks_.columns;
-    const Sequence s = sequence(c_.a, c_.p, column / c_.stacks());
+    const int64_t groups = c_.stacks() / tasks_.together;
+    const Sequence s = sequence(c_.a, c_.p, column / groups);
     const int64_t begin = tile * tasks_.rows,
                   end = std::min(begin + tasks_.rows, s.q_len * c_.stack);
     if (begin >= end) return;
     Worker worker{};
     worker.lay_out(scratch_.of(thread), c_.sizes);
-    RowTile rows(c_, worker, s, column % c_.stacks(), begin, end);
-    f(rows, s, worker);
+    const int64_t first = column % groups * tasks_.together;
+    if (!c_.narrow(s)) {  // one after the other: each may want all of the memory
+      for (int64_t n = 0; n < tasks_.together; ++n) {
+        RowTiles tiles(c_, worker, s, begin, end);
+        tiles.add(first + n);
+        f(tiles, s, n);
+      }
+      return;
+    }
+    RowTiles tiles(c_, worker, s, begin, end);
+    for (int64_t n = 0; n < tasks_.together; ++n) tiles.add(first + n);
+    f(tiles, s, 0);
   }
 
   void whole_tile(int64_t task, int32_t thread) const {
-    with_tile(task, thread, [&](RowTile& rows, const Sequence& s, const Worker& worker) {
-      const KeyRange visible = rows.visible();
+    with_tiles(task, thread, [&](RowTiles& tiles, const Sequence& s, int64_t) {
+      const KeyRange visible = tiles.visible();
       const SplitPlan plan = split_of(c_, s, visible);
       for (int64_t n = plan.first; n < plan.end; ++n) {
-        rows.attend(plan.part(n, visible));
-        if (plan.count() > 1) gather(worker, rows.rows(), n == plan.first);
+        tiles.attend(plan.part(n, visible));
+        if (plan.count() > 1) gather(tiles, n == plan.first);
       }
-      if (plan.count() > 1) copy(worker.state, worker.folded, rows.rows(), c_.sizes.v_dims);
-      rows.finish();
+      finish(tiles, plan);
     });
   }
 
   void one_part(int64_t task, int32_t thread) const {
-    with_tile(task / tasks_.parts, thread,
-              [&](RowTile& rows, const Sequence& s, const Worker& worker) {
-                const KeyRange visible = rows.visible();
-                const SplitPlan plan = split_of(c_, s, visible);
-                const int64_t n = plan.first + task % tasks_.parts;
-                if (n >= plan.end) return;
-                rows.attend(plan.part(n, visible));
-                if (plan.count() > 1)
-                  copy(record(task), worker.state, rows.rows(), c_.sizes.v_dims);
-                else
-                  rows.finish();
-              });
-  }
-
-  void join_parts(int64_t task, int32_t thread) const {
-    with_tile(task, thread, [&](RowTile& rows, const Sequence& s, const Worker& worker) {
-      const SplitPlan plan = split_of(c_, s, rows.visible());
-      if (plan.count() <= 1) return;
-      for (int64_t n = 0; n < plan.count(); ++n) {
-        copy(worker.state, record(task * tasks_.parts + n), rows.rows(), c_.sizes.v_dims);
-        gather(worker, rows.rows(), n == 0);
-      }
-      copy(worker.state, worker.folded, rows.rows(), c_.sizes.v_dims);
-      rows.finish();
+    with_tiles(task / tasks_.parts, thread, [&](RowTiles& tiles, const Sequence& s, int64_t first) {
+      const KeyRange visible = tiles.visible();
+      const SplitPlan plan = split_of(c_, s, visible);
+      const int64_t n = plan.first + task % tasks_.parts;
+      if (n >= plan.end) return;
+      tiles.attend(plan.part(n, visible));
+      if (plan.count() == 1) return finish(tiles, plan);
+      for (int64_t h = 0; h < tiles.count(); ++h)
+        copy(record(task, first + h), tiles.state(h), tiles.rows(), c_.sizes.v_dims);
     });
   }
 
-  void gather(const Worker& worker, int32_t rows, bool first) const {
-    if (first)
-      copy(worker.folded, worker.state, rows, c_.sizes.v_dims);
-    else
-      fold(worker.folded, worker.state, rows, c_.sizes.v_dims);
+  void join_parts(int64_t task, int32_t thread) const {
+    with_tiles(task, thread, [&](RowTiles& tiles, const Sequence& s, int64_t first) {
+      const SplitPlan plan = split_of(c_, s, tiles.visible());
+      if (plan.count() <= 1) return;
+      for (int64_t n = 0; n < plan.count(); ++n) {
+        for (int64_t h = 0; h < tiles.count(); ++h)
+          copy(tiles.state(h), record(task * tasks_.parts + n, first + h), tiles.rows(),
+               c_.sizes.v_dims);
+        gather(tiles, n == 0);
+      }
+      finish(tiles, plan);
+    });
   }
 
-  // Where part `task` leaves its state until all parts are there.
-  RowState record(int64_t task) const {
-    std::byte* at = scratch_.of(static_cast<int32_t>(task % workers_)) + memory_.worker +
-                    memory_.record * static_cast<uint64_t>(task / workers_);
+  // Adds the part at hand to those before it.
+  void gather(RowTiles& tiles, bool first) const {
+    for (int64_t h = 0; h < tiles.count(); ++h)
+      (first ? copy : fold)(tiles.folded(h), tiles.state(h), tiles.rows(), c_.sizes.v_dims);
+  }
+
+  void finish(RowTiles& tiles, const SplitPlan& plan) const {
+    if (plan.count() > 1)
+      for (int64_t h = 0; h < tiles.count(); ++h)
+        copy(tiles.state(h), tiles.folded(h), tiles.rows(), c_.sizes.v_dims);
+    tiles.finish();
+  }
+
+  // Where part `task` leaves the state of its n-th stack until all parts are there.
+  RowState record(int64_t task, int64_t n) const {
+    const int64_t number = task * tasks_.together + n;
+    std::byte* at = scratch_.of(static_cast<int32_t>(number % workers_)) + memory_.worker +
+                    memory_.record * static_cast<uint64_t>(number / workers_);
     auto* m = reinterpret_cast<float*>(at);
     return {m, m + c_.sizes.part_rows, m + 2 * c_.sizes.part_rows};
   }

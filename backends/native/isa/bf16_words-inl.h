@@ -19,7 +19,6 @@ struct Bf16Words {
   static VF multiply_add(VF acc, VF left, VF right) {
     return _mm512_dpbf16_ps(acc, (__m512bh)left, (__m512bh)right);
   }
-  static VF scaled(VF v, const RowPointers&) { return v; }
 
   // kLanes words, that is 2 kLanes values, of a row from word `first` on; values past the last dim
   // are zeros.
@@ -57,8 +56,10 @@ struct Bf16Words {
     return load(static_cast<const float*>(row) + first);
   }
   template <Elem elem>
-  static VF whole_key_word(const void* const (&key)[2], int first) {
-    return load_key_word({nullptr, 1, elem, 1.0f}, key, first, first + kLanes);
+  static void whole_key_words(const void* const (&key)[2], int first, VF (&words)[2]) {
+    const VF a = whole_words<elem>(key[0], first / 2), b = whole_words<elem>(key[1], first / 2);
+    words[0] = pair<0>(a, b);
+    words[1] = pair<1>(a, b);
   }
 
   static void store_weights(float* row, int key, VF a, VF b) {

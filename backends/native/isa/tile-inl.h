@@ -26,21 +26,6 @@ inline constexpr int kKeyStep = 2 * kLanes;  // keys, or value dims, of one pack
 
 // ---- values in and out of memory
 
-// f8 with its exponent as f32 counts it. A subnormal arises as 1 + x at the smallest exponent and is
-// set right, so that no f32 subnormal is met, which a program that flushes them would lose. e4m3 has
-// NaN (all ones) but no infinity.
-inline VF load_f8(const void* p, bool e5m2) {
-  const VI x = load_u8(p), size = x & 0x7f;
-  const float least = e5m2 ? 0x1p-15f : 0x1p-7f;
-  const VF normal = from_bits(e5m2 ? (size << 21) + (112 << 23) : (size << 20) + (120 << 23));
-  VF value = size < (e5m2 ? 4 : 8) ? (normal - least) * 2.0f : normal;
-  if (e5m2)
-    value = size >= 0x7c ? from_bits(size << 21 | 0x7f800000) : value;
-  else
-    value = size == 0x7f ? splat(__builtin_nanf("")) : value;
-  return from_bits(bits(value) | (x & 0x80) << 24);
-}
-
 inline VF load_elem(const void* p, Elem elem) {
   switch (elem) {
     case Elem::kF32: return load(static_cast<const float*>(p));
@@ -105,7 +90,6 @@ struct F32Words {
   static constexpr int kValues = 1;
   static VF multiply_add(VF acc, float left, VF right) { return acc + left * right; }
   static VF multiply_add(VF acc, VF left, VF right) { return acc + left * right; }
-  static VF scaled(VF v, const RowPointers& from) { return v * from.scale; }
   // kLanes words of a row from word `first` on.
   static VF load_words(const RowPointers& from, const void* row, int first, int dim) {
     const int left = dim - first;
@@ -123,14 +107,15 @@ struct F32Words {
     words[0] = load_key_word(from, key, first, dim);
     words[1] = first + kLanes < dim ? load_key_word(from, key, first + kLanes, dim) : VF{};
   }
-  // A key word where all values are there and adjacent, as they stand in memory.
+  // Key words where all values are there and adjacent, as they stand in memory.
   template <Elem elem>
   static VF whole_words(const void* row, int first) {
     return load_elem(static_cast<const char*>(row) + first * elem_bytes(elem), elem);
   }
   template <Elem elem>
-  static VF whole_key_word(const void* const (&key)[kValues], int first) {
-    return whole_words<elem>(key[0], first);
+  static void whole_key_words(const void* const (&key)[kValues], int first, VF (&words)[2]) {
+    words[0] = whole_words<elem>(key[0], first);
+    words[1] = whole_words<elem>(key[0], first + kLanes);
   }
   static void store_weights(float* row, int key, VF a, VF b) {
     store(row + key, a);
@@ -146,27 +131,22 @@ inline void prefetch_rows(const RowPointers& from, int32_t begin, int32_t end, i
                           int64_t bytes) {
   for (int32_t j = begin; j < end && j < known; ++j)
     for (int64_t line = 0; line < bytes; line += 64)
-      __builtin_prefetch(static_cast<const char*>(from.rows[j]) + line, 0, 3);
+      __builtin_prefetch(static_cast<const char*>(from.rows[j]) + line, 0, 2);
 }
 // Bytes of a row worth asking for: none where its elements lie apart.
 inline int64_t row_bytes(const RowPointers& from, int32_t dim) {
   return from.step == 1 ? dim * elem_bytes(from.elem) : 0;
 }
 
-// Rows as they stand.
+// Rows as they stand, in whole vectors.
 template <class Words>
 void pack_q(const RowPointers& from, int32_t rows, int32_t dim, float* to) {
   const int words = (dim + Words::kValues - 1) / Words::kValues;
   const int64_t bytes = row_bytes(from, dim);
-  for (int r = 0; r < rows; ++r, to += words) {
+  for (int r = 0; r < rows; ++r) {
     prefetch_rows(from, r + kRowsAhead, r + kRowsAhead + 1, rows, bytes);
-    for (int w = 0; w < words; w += kLanes) {
-      const VF value = Words::load_words(from, from.rows[r], w, dim);
-      if (words - w >= kLanes)
-        store(to + w, value);
-      else
-        store_first(to + w, value, words - w);
-    }
+    for (int w = 0; w < words; w += kLanes, to += kLanes)
+      store(to, Words::load_words(from, from.rows[r], w, dim));
   }
 }
 
@@ -234,9 +214,9 @@ inline void multiply(VF (&acc)[kRowStep][2], const float* left, int64_t row_stri
 }
 
 template <class Words, int rows>
-inline void scores_of(const float* q, const float* k, int32_t words, float* s) {
+inline void scores_of(const float* q, int64_t stride, const float* k, int32_t words, float* s) {
   VF acc[kRowStep][2] = {};
-  multiply<Words, rows>(acc, q, words, 1, k, words);
+  multiply<Words, rows>(acc, q, stride, 1, k, words);
 #pragma GCC unroll 16
   for (int r = 0; r < rows; ++r) {
     store(s + r * kScoreStride, acc[r][0]);
@@ -277,8 +257,8 @@ template <class Words>
 void scores(const Tile& t, const Panel& p) {
   with_register_tile(p.rows, [&]<int rows>() {
     for (int j = p.key_begin; j < p.key_end; j += kKeyStep)
-      scores_of<Words, rows>(p.q, t.k + static_cast<int64_t>(j) * t.head_words, t.head_words,
-                             p.s + j);
+      scores_of<Words, rows>(p.q, t.q_words, t.k + static_cast<int64_t>(j) * t.head_words,
+                             t.head_words, p.s + j);
   });
 }
 
@@ -418,6 +398,7 @@ inline constexpr TileOps kOps{kRowStep,
                               kKeyStep,
                               kKeyStep,
                               Words::kValues,
+                              kLanes,
                               pack_q<Words>,
                               pack_k<Words>,
                               pack_v<Words>,

@@ -18,6 +18,8 @@ struct RowPointers {
   int64_t step;
   Elem elem;
   float scale = 1.0f;  // 1 where words hold pairs
+  int32_t ahead = 0;   // narrow: so many rows are asked for before they are used; rows lie beyond
+                       // the last as well
 };
 
 // One tile of keys, and what its panels have in common.
@@ -26,23 +28,24 @@ struct RowPointers {
 // A word is 32 bits: one f32, or a pair of bf16 that a dot-product instruction takes at once.
 inline constexpr int kMaxKeys = 256;                // keys of one tile, at most
 inline constexpr int kScoreStride = kMaxKeys + 16;  // no power of two: rows share no cache set
-inline constexpr int kNarrowRows = 8;  // up to which reading K and V in place wins over packing
-
+inline constexpr int kNarrowRows = 8;    // up to which reading K and V in place wins over packing
+inline constexpr int kNarrowBlock = 16;  // keys that narrow tiles of several heads take in turn
+inline constexpr int kAhead = 32768;     // bytes that they ask for ahead, at least a block
 inline constexpr int kMostRowStep = 32;
 
 struct Tile {
   const float* k;
   const float* v;
-  int32_t head_words;  // head_dim in words
-  int32_t keys;        // keys packed in k and v, whole groups of key_step
-  int32_t known;       // narrow: addresses of rows that are there, those of the next tile included
-  int32_t v_dims;      // v_dim rounded up to dim_step
+  int32_t head_words;    // head_dim in words
+  int32_t q_words;       // the same in whole vectors, as rows of q are apart
+  int32_t keys;          // keys packed in k and v, whole groups of key_step
+  int32_t v_dims;        // v_dim rounded up to dim_step
   float scale, softcap;  // softcap 0 = off
   bool scaled;  // whether prepare() takes every row through steps 1 to 4 of AttentionParams
 };
 
 // Up to row_step rows against one tile.
-//   q       [row][word of head_dim]
+//   q       [row][word of head_dim], rows q_words apart, zeros beyond head_dim
 //   s       scores, then weights: row r at s + r * kScoreStride
 //   out     accumulators: row r at out + r * v_dims
 struct Panel {
@@ -71,8 +74,9 @@ struct TileOps {
   int32_t key_step;     // keys of a packed group
   int32_t dim_step;     // value dims of a packed group
   int32_t word_values;  // values per word: 1, or 2 for bf16 pairs
+  int32_t lanes;        // words of a vector
 
-  // Rows as they stand, [row][word]; the last word of a row is filled up with zeros.
+  // Rows as they stand, in whole vectors; beyond the last dim are zeros.
   void (*pack_q)(const RowPointers& from, int32_t rows, int32_t dim, float* to);
   void (*pack_k)(const RowPointers& from, int32_t keys, int32_t dim, float* to);
   // Keys with seen[key] == 0 become zeros, so that what stands there reaches nobody; seen may be
@@ -87,8 +91,7 @@ struct TileOps {
   void (*accumulate)(const Tile& tile, const Panel& panel);
 
   // A panel of at most kNarrowRows rows: K and V are read where they lie. Rows of k and v have
-  // adjacent elements (step 1), and there is an address or null for every key up to tile.known and
-  // a whole group of key_step.
+  // adjacent elements (step 1), and there is an address or null for a whole group of key_step.
   void (*scores_narrow)(const Tile& tile, const Panel& panel, const RowPointers& k, int32_t dim);
   void (*accumulate_narrow)(const Tile& tile, const Panel& panel, const RowPointers& v, int32_t dim,
                             const int32_t* seen);

@@ -30,6 +30,17 @@ inline VI load_u16(const void* p) {
 inline VF load_f16(const void* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
 }
+// By way of f16, as in vec_avx512.h.
+inline VF load_f8(const void* p, bool e5m2) {
+  const __m128i x = _mm_cvtepu8_epi16(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
+  const __m128i top = _mm_slli_epi16(x, 8);
+  if (e5m2) return _mm256_cvtph_ps(top);
+  const __m128i size = _mm_slli_epi16(_mm_and_si128(x, _mm_set1_epi16(0x7f)), 7);
+  const __m128i nan = _mm_cmpeq_epi16(size, _mm_set1_epi16(0x3f80));
+  const __m128i sign = _mm_and_si128(top, _mm_set1_epi16(static_cast<int16_t>(0x8000)));
+  const __m128i value = _mm_blendv_epi8(size, _mm_set1_epi16(0x7e00), nan);
+  return _mm256_cvtph_ps(_mm_or_si128(value, sign)) * 256.0f;
+}
 inline void store_f16(void* p, VF v) {
   _mm_storeu_si128(static_cast<__m128i*>(p),
                    _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));

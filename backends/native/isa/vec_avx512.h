@@ -51,6 +51,18 @@ inline VI load_u16(const void* p) {
 inline VF load_f16(const void* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
 }
+// By way of f16, whose conversion takes subnormals as they are whatever the program has set: e5m2 is
+// its upper byte; e4m3 lies 2^8 below it, and has NaN (all ones) but no infinity.
+inline VF load_f8(const void* p, bool e5m2) {
+  const __m256i x = _mm256_cvtepu8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  const __m256i top = _mm256_slli_epi16(x, 8);
+  if (e5m2) return _mm512_cvtph_ps(top);
+  const __m256i size = _mm256_slli_epi16(_mm256_and_si256(x, _mm256_set1_epi16(0x7f)), 7);
+  const __mmask16 nan = _mm256_cmpeq_epi16_mask(size, _mm256_set1_epi16(0x3f80));
+  const __m256i sign = _mm256_and_si256(top, _mm256_set1_epi16(static_cast<int16_t>(0x8000)));
+  const __m256i value = _mm256_mask_mov_epi16(size, nan, _mm256_set1_epi16(0x7e00));
+  return _mm512_cvtph_ps(_mm256_or_si256(value, sign)) * 256.0f;
+}
 inline void store_f16(void* p, VF v) {
   _mm256_storeu_si256(static_cast<__m256i*>(p),
                       _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
