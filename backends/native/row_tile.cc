@@ -99,6 +99,8 @@ RowTile::Edges RowTile::place(Panel& panel, int32_t number, int64_t j0) const {
   const int64_t first = std::max({s_.mask.keys(top).begin, range_.begin, j0}) - j0,
                 last = std::min({s_.mask.keys(bottom).end, range_.end, j0 + keys_}) - j0;
   if (kind == TileKind::kSkip || first >= last) return {.skip = true};
+  panel.first_key = static_cast<int32_t>(first);
+  panel.last_key = static_cast<int32_t>(last);
   panel.key_begin = static_cast<int32_t>(first / step * step);
   panel.key_end = static_cast<int32_t>(round_up(last, step));
   panel.q = w_.q + int64_t{first_row} * t_.q_words;
@@ -147,7 +149,9 @@ void RowTile::attend_keys(int64_t j0) {
     const Edges edges = place(panel, p, j0);
     if (edges.skip) continue;
     c_.ops.scores(t_, panel);
+    prefetch(k_rows_, c_.shape.head_dim, j0 + keys_, p);
     weigh(panel, p, edges.full, j0);
+    prefetch(v_rows_, c_.shape.v_dim, j0 + keys_, p);
     if (!by_key) accumulate(panel, p);
   }
   if (!by_key) return;
@@ -156,6 +160,19 @@ void RowTile::attend_keys(int64_t j0) {
     Panel panel{};
     if (!place(panel, p, j0).skip) accumulate(panel, p);
   }
+}
+
+// Asks for a panel's share of the tile of keys at j0, which comes next: its rows may lie a page or
+// more apart, where the hardware's own prefetch does not follow.
+void RowTile::prefetch(const KeyRows& keys, int64_t dim, int64_t j0, int32_t panel) const {
+  const int64_t bytes = keys.row_bytes(dim), count = std::min<int64_t>(c_.keys, range_.end - j0);
+  if (bytes == 0 || count <= 0 || s_.mask.hole_begin < s_.mask.hole_end) return;
+  const int64_t first = j0 + count * panel / panels_, last = j0 + count * (panel + 1) / panels_;
+  const void* rows[kMaxKeys];
+  keys.locate(first, last, rows);
+  for (int64_t j = 0; j < last - first; ++j)
+    for (int64_t line = 0; line < bytes; line += 64)
+      __builtin_prefetch(static_cast<const std::byte*>(rows[j]) + line, 0, 2);
 }
 
 void RowTile::pack_values(int64_t j0) {

@@ -87,6 +87,7 @@ class RowTile {
   int32_t rows_ahead(const KeyRows& keys, int64_t dim, int64_t together) const;
   bool elementwise() const;
   void weigh(const Panel& panel, int32_t number, bool full, int64_t j0);
+  void prefetch(const KeyRows& keys, int64_t dim, int64_t j0, int32_t panel) const;
   void pack_values(int64_t j0);
   void accumulate(const Panel& panel, int32_t number);
   void mark_seen(int64_t j0, bool by_key);

@@ -224,6 +224,20 @@ inline void scores_of(const float* q, int64_t stride, const float* k, int32_t wo
   }
 }
 
+// The first vector of keys alone, where no row sees the second.
+template <class Words, int rows>
+inline void half_scores_of(const float* q, int64_t stride, const float* k, int32_t words,
+                           float* s) {
+  VF acc[kRowStep] = {};
+  for (int32_t w = 0; w < words; ++w, ++q, k += kKeyStep) {
+    const VF right = load(k);
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; ++r) acc[r] = Words::multiply_add(acc[r], q[r * stride], right);
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) store(s + r * kScoreStride, acc[r]);
+}
+
 template <class Words, int rows>
 inline void accumulate_of(const float* s, const float* v, int32_t words, const float* factor,
                           float* out, int64_t stride) {
@@ -257,15 +271,19 @@ template <class Words>
 void scores(const Tile& t, const Panel& p) {
   with_register_tile(p.rows, [&]<int rows>() {
     for (int j = p.key_begin; j < p.key_end; j += kKeyStep)
-      scores_of<Words, rows>(p.q, t.q_words, t.k + static_cast<int64_t>(j) * t.head_words,
-                             t.head_words, p.s + j);
+      (p.last_key - j > kLanes
+           ? scores_of<Words, rows>
+           : half_scores_of<Words, rows>)(p.q, t.q_words,
+                                          t.k + static_cast<int64_t>(j) * t.head_words,
+                                          t.head_words, p.s + j);
   });
 }
 
+// Weights that no row has are zeros; the words that hold nothing else are left out.
 template <class Words>
 void accumulate(const Tile& t, const Panel& p) {
-  const int32_t first = p.key_begin / Words::kValues;
-  const int32_t words = (p.key_end - p.key_begin) / Words::kValues;
+  const int32_t first = p.first_key / Words::kValues;
+  const int32_t words = (p.last_key + Words::kValues - 1) / Words::kValues - first;
   const int64_t group_floats = static_cast<int64_t>(t.keys) / Words::kValues * kKeyStep;
   const float* v = t.v + static_cast<int64_t>(first) * kKeyStep;
   with_register_tile(p.rows, [&]<int rows>() {

@@ -55,8 +55,9 @@ struct Panel {
   float *m, *l, *factor;  // per row: largest score, sum of weights, factor of this tile's rescale;
                           // a vector may be read from the last
   int32_t rows;
-  int32_t key_begin, key_end;  // the keys that the rows may see, in whole groups of key_step
-  bool fresh;                  // out holds nothing yet
+  int32_t first_key, last_key;  // the keys that some row may see: [first, last)
+  int32_t key_begin, key_end;   // the same in whole groups of key_step, as scores are made
+  bool fresh;                   // out holds nothing yet
 };
 
 // What one row needs beyond scale and softcap. Keys count from the tile's first.
