@@ -18,10 +18,12 @@ class KeyRows {
       pages_ = page_table(a, s.b);
       page_size_ = cache.dim(1);
       page_bytes_ = cache.stride[0] * size_bytes(cache.dtype);
+      head_stride_ = cache.stride[2];
       cache_ = {element(cache, kv_head * cache.stride[2]), cache.stride[1], 0, cache.stride[3],
                 cache.dtype};
     } else {
       cache_ = rows_of(cache, s.b, s.k_first);
+      head_stride_ = cache_.head;
       cache_.base = cache_.at(0, kv_head);
     }
     if (!own) return;
@@ -72,6 +74,8 @@ class KeyRows {
   int64_t row_bytes(int64_t dim) const {
     return cache_.dim == 1 ? dim * size_bytes(cache_.dtype) : 0;
   }
+  // Whether the rows of one key lie side by side, head by head.
+  bool heads_adjacent(int64_t dim) const { return cache_.dim == 1 && head_stride_ == dim; }
 
  private:
   static void stage(const std::byte* row, const RowsView& from, float scale, int64_t dim,
@@ -90,6 +94,7 @@ class KeyRows {
   bool one_format_ = true;
   PageTable pages_;
   int64_t page_size_ = 0, page_bytes_ = 0;  // page_size 0 = no pages
+  int64_t head_stride_ = 0;
 };
 
 }  // namespace attend::native

@@ -132,6 +132,20 @@ void RowTile::locate(const KeyRows& keys, int64_t j0, int64_t count, const void*
   keys.locate(hole_end, end, rows + (hole_end - j0));
 }
 
+// Asks for a panel's share of the tile of keys at j0, which comes next: its rows may lie a page or
+// more apart, where the hardware's own prefetch does not follow.
+[[gnu::always_inline]] inline void RowTile::prefetch(const KeyRows& keys, int64_t dim, int64_t j0,
+                                                     int32_t panel) const {
+  const int64_t bytes = keys.row_bytes(dim), count = std::min<int64_t>(c_.keys, range_.end - j0);
+  if (bytes == 0 || count <= 0 || s_.mask.hole_begin < s_.mask.hole_end) return;
+  const int64_t first = j0 + count * panel / panels_, last = j0 + count * (panel + 1) / panels_;
+  const void* rows[kMaxKeys];
+  keys.locate(first, last, rows);
+  for (int64_t j = 0; j < last - first; ++j)
+    for (int64_t line = 0; line < bytes; line += 64)
+      __builtin_prefetch(static_cast<const std::byte*>(rows[j]) + line, 0, 2);
+}
+
 // One step of the online softmax: the keys [j0, j0 + keys_). Panel by panel, so that scores stay in
 // the first-level cache, unless V can only be packed when all panels have said which keys they see.
 void RowTile::attend_keys(int64_t j0) {
@@ -162,19 +176,6 @@ void RowTile::attend_keys(int64_t j0) {
   }
 }
 
-// Asks for a panel's share of the tile of keys at j0, which comes next: its rows may lie a page or
-// more apart, where the hardware's own prefetch does not follow.
-void RowTile::prefetch(const KeyRows& keys, int64_t dim, int64_t j0, int32_t panel) const {
-  const int64_t bytes = keys.row_bytes(dim), count = std::min<int64_t>(c_.keys, range_.end - j0);
-  if (bytes == 0 || count <= 0 || s_.mask.hole_begin < s_.mask.hole_end) return;
-  const int64_t first = j0 + count * panel / panels_, last = j0 + count * (panel + 1) / panels_;
-  const void* rows[kMaxKeys];
-  keys.locate(first, last, rows);
-  for (int64_t j = 0; j < last - first; ++j)
-    for (int64_t line = 0; line < bytes; line += 64)
-      __builtin_prefetch(static_cast<const std::byte*>(rows[j]) + line, 0, 2);
-}
-
 void RowTile::pack_values(int64_t j0) {
   const auto v_dim = static_cast<int32_t>(c_.shape.v_dim);
   c_.ops.pack_v(v_rows_.pointers(j0, j0 + keys_, w_.v_rows, v_dim, w_.staged, false), keys_, v_dim,
@@ -188,31 +189,22 @@ void RowTile::accumulate(const Panel& panel, int32_t number) {
 
 // ---- narrow rows
 
-// How many rows are asked for ahead of their use, by each of those that go side by side.
-int32_t RowTile::rows_ahead(const KeyRows& keys, int64_t dim, int64_t together) const {
-  const int64_t bytes = keys.row_bytes(dim) * together;
-  if (bytes == 0) return 0;
-  return static_cast<int32_t>(
-      std::clamp<int64_t>(round_up(kAhead / bytes, kNarrowBlock), kNarrowBlock, c_.sizes.keys));
-}
+int32_t RowTile::blocks() const { return (t_.keys + kBlock - 1) / kBlock; }
 
-bool RowTile::open(int64_t j0, int64_t together) {
+bool RowTile::open(int64_t j0, int64_t n, int64_t together) {
   if (!enter(j0)) return false;
   const Edges edges = place(panel_, 0, j0);
   if (edges.skip) return false;
   j0_ = j0;
+  n_ = n;
+  together_ = together;
   full_ = edges.full;
   // After K comes V, after V the next tile's K.
-  const int32_t k_ahead = rows_ahead(k_rows_, c_.shape.head_dim, together),
-                v_ahead = rows_ahead(v_rows_, c_.shape.v_dim, together);
   locate(k_rows_, j0, t_.keys, w_.k_rows);
-  locate(v_rows_, j0, k_ahead, w_.k_rows + t_.keys);
+  locate(v_rows_, j0, kBlock, w_.k_rows + t_.keys);
   locate(v_rows_, j0, t_.keys, w_.v_rows);
-  locate(k_rows_, j0 + c_.keys, v_ahead, w_.v_rows + t_.keys);
+  locate(k_rows_, j0 + c_.keys, kBlock, w_.v_rows + t_.keys);
   k_ = k_rows_.pointers(j0, j0 + keys_, w_.k_rows, c_.shape.head_dim, w_.staged, true);
-  k_.ahead = k_ahead;
-  v_.rows = nullptr;
-  v_.ahead = v_ahead;
   const bool by_key = elementwise();
   mark_seen(j0, by_key);
   if (by_key) words_.start_tile(w_, s_, j0, keys_, t_.keys);
@@ -220,28 +212,53 @@ bool RowTile::open(int64_t j0, int64_t together) {
 }
 
 // The panel's part of a block of keys.
-Panel RowTile::block_of(int32_t block) const {
+Panel RowTile::block_of(int32_t number) const {
   Panel p = panel_;
-  p.key_begin = std::max(p.key_begin, block * kNarrowBlock);
-  p.key_end = std::min(p.key_end, (block + 1) * kNarrowBlock);
+  p.key_begin = std::max(p.key_begin, number * kBlock);
+  p.key_end = std::min(p.key_end, (number + 1) * kBlock);
   return p;
 }
 
-void RowTile::add_scores(int32_t block) {
-  const Panel p = block_of(block);
+// What this one asks for while it works on a block: its share of the next, a row a key. Where the
+// heads of a key lie side by side, in the order of addresses, which the memory likes best: key by
+// key, all heads.
+void RowTile::share(const KeyRows& keys, int64_t dim, const void* const* rows, int32_t number,
+                    const void** ask) const {
+  const int64_t bytes = keys.row_bytes(dim);
+  const bool adjacent = keys.heads_adjacent(dim);
+  int64_t key = int64_t{number} * kBlock, head = 0;
+  if (adjacent) {
+    key += n_ * kBlock / together_;
+    head = n_ * kBlock % together_;
+  }
+  for (int64_t i = 0; i < kBlock; ++i) {
+    const auto* row = static_cast<const std::byte*>(rows[key]);
+    ask[i] = row == nullptr || bytes == 0 ? nullptr : row + (adjacent ? head - n_ : 0) * bytes;
+    if (adjacent && ++head < together_) continue;
+    head = 0;
+    ++key;
+  }
+}
+
+void RowTile::add_scores(int32_t number) {
+  Panel p = block_of(number);
+  const void* ask[kBlock];
+  share(k_rows_, c_.shape.head_dim, w_.k_rows, number + 1, ask);
+  p.ask = ask;
   if (p.key_begin < p.key_end)
     c_.ops.scores_narrow(t_, p, k_, static_cast<int32_t>(c_.shape.head_dim));
 }
 
 void RowTile::weigh_all() {
   weigh(panel_, 0, full_, j0_);
-  const int32_t ahead = v_.ahead;
   v_ = v_rows_.pointers(j0_, j0_ + keys_, w_.v_rows, c_.shape.v_dim, w_.staged, true);
-  v_.ahead = ahead;
 }
 
-void RowTile::add_values(int32_t block) {
-  Panel p = block_of(block);
+void RowTile::add_values(int32_t number) {
+  Panel p = block_of(number);
+  const void* ask[kBlock];
+  share(v_rows_, c_.shape.v_dim, w_.v_rows, number + 1, ask);
+  p.ask = ask;
   if (p.key_begin >= p.key_end) return;
   c_.ops.accumulate_narrow(t_, p, v_, static_cast<int32_t>(c_.shape.v_dim), seen_);
   w_.fresh[0] = 0;

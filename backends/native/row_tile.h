@@ -56,13 +56,14 @@ class RowTile {
   // follow; end().
   void begin(KeyRange range);
   void step(int64_t j0);
-  // Narrow rows, `together` of which go side by side: opens the tile at j0, false if none of it is
-  // seen; then scores of all its keys, block by block; weights; values of all keys, likewise.
-  bool open(int64_t j0, int64_t together);
-  void add_scores(int32_t block);
+  // Narrow rows, the n-th of `together` that go side by side: opens the tile at j0, false if none of
+  // it is seen; then scores of all its keys, block by block; weights; values of all keys, likewise.
+  bool open(int64_t j0, int64_t n, int64_t together);
+  void add_scores(int32_t number);
   void weigh_all();
-  void add_values(int32_t block);
+  void add_values(int32_t number);
   void end();
+  int32_t blocks() const;
   // Sinks, the division by the sum, and the rows' way out.
   void finish();
 
@@ -83,8 +84,9 @@ class RowTile {
   void locate(const KeyRows& keys, int64_t j0, int64_t count, const void** rows) const;
   bool enter(int64_t j0);
   void attend_keys(int64_t j0);
-  Panel block_of(int32_t block) const;
-  int32_t rows_ahead(const KeyRows& keys, int64_t dim, int64_t together) const;
+  Panel block_of(int32_t number) const;
+  void share(const KeyRows& keys, int64_t dim, const void* const* rows, int32_t number,
+             const void** ask) const;
   bool elementwise() const;
   void weigh(const Panel& panel, int32_t number, bool full, int64_t j0);
   void prefetch(const KeyRows& keys, int64_t dim, int64_t j0, int32_t panel) const;
@@ -105,7 +107,7 @@ class RowTile {
   int32_t keys_ = 0;  // of the tile at hand
   TileKind kind_ = TileKind::kPartial;
   KeyWords words_;
-  int64_t j0_ = 0;  // narrow: of the tile at hand
+  int64_t j0_ = 0, n_ = 0, together_ = 1;  // narrow: of the tile at hand
   Panel panel_{};
   bool full_ = false;
   RowPointers k_{}, v_{};

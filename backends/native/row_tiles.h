@@ -47,9 +47,9 @@ class RowTiles {
   // Block by block of keys through all heads, so that memory is read in the order in which it lies.
   void step_together(int64_t j0) {
     bool seen = true;  // by all or by none: heads do not differ in what ranges and plans say
-    each([&](RowTile& tile) { seen = tile.open(j0, count_) && seen; });
+    for (int64_t n = 0; n < count_; ++n) seen = tile(n).open(j0, n, count_) && seen;
     if (!seen) return;
-    const auto blocks = static_cast<int32_t>((c_.keys + kNarrowBlock - 1) / kNarrowBlock);
+    const int32_t blocks = tile(0).blocks();
     for (int32_t block = 0; block < blocks; ++block)
       each([&](RowTile& tile) { tile.add_scores(block); });
     each([](RowTile& tile) { tile.weigh_all(); });

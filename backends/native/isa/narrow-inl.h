@@ -5,8 +5,7 @@
 //               vector of a key is loaded once for all rows, and the lanes of all accumulators are
 //               summed together, three instructions an accumulator
 //   accumulate  the same rows x 4 vectors of dims; a vector of V is loaded once for all rows
-//   memory      the loads are what decode waits for: rows are asked for before they are used, those
-//               of what is read next included
+//   memory      the loads are what decode waits for: row_tiles.h asks for rows before they are used
 //   cost        at 4 rows of 128 dims, bf16: 16 dot products and 8 loads a key either way, a
 //               quarter of the time that the key takes from memory
 #pragma once
@@ -14,7 +13,6 @@
 namespace attend::native::ATTEND_ISA {
 
 inline constexpr int kMostDims = 576;
-inline constexpr int kMaxRows = 2 * kMaxKeys;
 alignas(64) inline constexpr char kZeros[kMostDims * 4 + 64] = {};  // a row that is not there
 
 // Rows of a tile, zeros in place of those that are not there or that nobody sees.
@@ -27,6 +25,13 @@ struct LiveRows {
   }
 };
 
+// Asks for the row that stands for key j, if any.
+inline void ask_for(const Panel& p, int j, int64_t bytes) {
+  const auto* row = static_cast<const char*>(p.ask[j % kBlock]);
+  if (row == nullptr) return;
+  for (int64_t line = 0; line < bytes; line += 64) __builtin_prefetch(row + line, 0, 3);
+}
+
 template <class Words, Elem elem, int rows>
 void narrow_scores_of(const Tile& t, const Panel& p, const RowPointers& k, const LiveRows& live,
                       int32_t dim, int row) {
@@ -35,7 +40,8 @@ void narrow_scores_of(const Tile& t, const Panel& p, const RowPointers& k, const
   const int whole = dim / Words::kValues / kLanes * kLanes;
   const int64_t bytes = dim * elem_bytes(elem);
   for (int j = p.key_begin; j < p.key_end; j += keys) {
-    if (row == 0 && k.ahead > 0) prefetch_rows(k, j + k.ahead, j + k.ahead + keys, kMaxRows, bytes);
+    if (row == 0)
+      for (int i = 0; i < keys; ++i) ask_for(p, j + i, bytes);
     VF acc[kLanes] = {};
     const auto add_words = [&](int w, auto&& words_of) __attribute__((always_inline)) {
       VF left[rows];
@@ -75,9 +81,9 @@ void narrow_accumulate_of(const Tile& t, const Panel& p, const RowPointers& v, c
   VF acc[rows][kVectors] = {};
   float* out = p.out + static_cast<int64_t>(row) * t.v_dims + d;
   const float* weights = p.s + static_cast<int64_t>(row) * kScoreStride;
-  const int vectors = whole ? kVectors : (t.v_dims - d) / kLanes;
   const int64_t bytes = dim * elem_bytes(elem);
-  const bool asks = row == 0 && d == 0 && v.ahead > 0;
+  const bool asks = row == 0 && d == 0;
+  const int vectors = whole ? kVectors : (t.v_dims - d) / kLanes;
   const auto add = [&]<int i>(const void* const(&key)[Words::kValues], int j)
       __attribute__((always_inline)) {
     VF value[2];
@@ -94,9 +100,11 @@ void narrow_accumulate_of(const Tile& t, const Panel& p, const RowPointers& v, c
     }
   };
   for (int j = p.key_begin; j < p.key_end; j += Words::kValues) {
-    if (asks) prefetch_rows(v, j + v.ahead, j + v.ahead + Words::kValues, kMaxRows, bytes);
     const void* key[Words::kValues];
-    for (int i = 0; i < Words::kValues; ++i) key[i] = live.row[j + i];
+    for (int i = 0; i < Words::kValues; ++i) {
+      key[i] = live.row[j + i];
+      if (asks) ask_for(p, j + i, bytes);
+    }
     add.template operator()<0>(key, j);
     if (vectors > 2) add.template operator()<2>(key, j);
   }

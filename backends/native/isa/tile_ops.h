@@ -18,8 +18,6 @@ struct RowPointers {
   int64_t step;
   Elem elem;
   float scale = 1.0f;  // 1 where words hold pairs
-  int32_t ahead = 0;   // narrow: so many rows are asked for before they are used; rows lie beyond
-                       // the last as well
 };
 
 // One tile of keys, and what its panels have in common.
@@ -28,9 +26,10 @@ struct RowPointers {
 // A word is 32 bits: one f32, or a pair of bf16 that a dot-product instruction takes at once.
 inline constexpr int kMaxKeys = 256;                // keys of one tile, at most
 inline constexpr int kScoreStride = kMaxKeys + 16;  // no power of two: rows share no cache set
-inline constexpr int kNarrowRows = 8;    // up to which reading K and V in place wins over packing
-inline constexpr int kNarrowBlock = 16;  // keys that narrow tiles of several heads take in turn
-inline constexpr int kAhead = 32768;     // bytes that they ask for ahead, at least a block
+inline constexpr int kNarrowRows = 8;  // up to which reading K and V in place wins over packing
+
+// Keys that narrow rows of several heads take in turn: a register tile of scores of one row.
+inline constexpr int kBlock = 16;
 inline constexpr int kMostRowStep = 32;
 
 struct Tile {
@@ -58,6 +57,7 @@ struct Panel {
   int32_t first_key, last_key;  // the keys that some row may see: [first, last)
   int32_t key_begin, key_end;   // the same in whole groups of key_step, as scores are made
   bool fresh;                   // out holds nothing yet
+  const void* const* ask;       // narrow: at j % kBlock, a row to ask for meanwhile, or null
 };
 
 // What one row needs beyond scale and softcap. Keys count from the tile's first.
