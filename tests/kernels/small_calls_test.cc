@@ -140,10 +140,12 @@ void SmallCalls::ring() {
   const Judge judge(t.args, t.params);
   for (const AttentionKernel& row : rows_among(test_rows(OpId::kRing))) {
     t.reset_outputs();
+    // One process first, whose refusal is the row's.
+    if (!took(row.name, [&] { run_row(row, t.args, t.params); })) continue;
+    t.reset_outputs();
     Ranks ranks(t.args, t.params, {2, RingPlacement::kZigzag, {}, row.device});
     for (const RankResult& r : ranks.run({}, row.name)) EXPECT_EQ(r.what, "");
     EXPECT_EQ(ranks.gather(), "");
-    ++taken_;
     const auto verdicts = judge.compare(t.args);
     EXPECT_TRUE(all_ok(verdicts)) << row.name << "\n" << to_string(verdicts);
   }
