@@ -4,7 +4,7 @@
     decode_bench --benchmark_format=json > decode.json
     collect.py --machine "AMD Zen5" --peaks peaks.jsonl --load 9.1 18.5 --out bench/results decode.json paged.json ...
 
-Rows go into <date>-<machine>.json and .md beside those of peers.py, in place of rows of the same name. peaks.jsonl is what
+Rows go into <date>-<machine>.json and .md beside those of compare, in place of rows of the same name. peaks.jsonl is what
 machine_peak printed. Shares of peaks are those that the programs counted, with the peaks of their own run.
 """
 
@@ -14,7 +14,7 @@ import json
 import os
 import pathlib
 
-import peers
+import report
 
 
 def rows_of(path):
@@ -56,16 +56,16 @@ def main():
     peaks = {}
     for line in pathlib.Path(args.peaks).read_text().splitlines():
         p = json.loads(line)
-        peers.keep_best(peaks, str(p["threads"]), p)
+        report.keep_best(peaks, str(p["threads"]), p)
     cpu = next(iter(peaks.values()))["cpu"]
     result = {"machine": args.machine, "cpu": cpu, "cpus": os.cpu_count(), "date": datetime.date.today().isoformat(), "load": args.load,
               "peaks": peaks, "rows": [], "operators": [], "note": None}
-    path = pathlib.Path(f"{peers.stem(result, args.out)}.json")
+    path = pathlib.Path(f"{report.stem(result, args.out)}.json")
     if path.exists():
         old = json.loads(path.read_text())
         result = {**result, **old, "load": [min(args.load[0], old["load"][0]), max(args.load[1], old["load"][1])]}
         for threads, p in peaks.items():
-            peers.keep_best(result["peaks"], threads, p)
+            report.keep_best(result["peaks"], threads, p)
     result.setdefault("operators", [])
     result["note"] = args.note or result["note"]
     for file in args.files:
@@ -74,7 +74,7 @@ def main():
             raise SystemExit("\n".join(failed))
         names = {(r["kernel"], r["case"], r["threads"]) for r in rows}
         result["operators"] = [r for r in result["operators"] if (r["kernel"], r["case"], r["threads"]) not in names] + rows
-    print("wrote", peers.write(result, args.out))
+    print("wrote", report.write(result, args.out))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// Times attend on behalf of another program (bench/peers.py), so that samples of several
+// Times attend on behalf of another program (bench/compare), so that samples of several
 // implementations can alternate: one JSON object a line on stdin, one answer a line on stdout.
 //   {"cmd":"prep","shape":[batch,heads,kv_heads,seqlen_q,seqlen_k,head_dim,v_dim],"causal":0|1,
 //    "dtype":"fp32|bf16|fp16","threads":n,"copies":n}     optional: "op", "kernel", "heads_first",

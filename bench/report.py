@@ -1,0 +1,108 @@
+"""The results of compare and collect.py: <date>-<machine>.json, the table .md of it and the plot .png."""
+
+import json
+import pathlib
+import sys
+
+
+def keep_best(known, threads, p):
+    best = known.setdefault(threads, p)
+    for name, value in p.items():
+        best[name] = max(best[name], value)
+
+
+def stem(result, folder):
+    words = "".join(c if c.isalnum() else " " for c in result["machine"].lower()).split()
+    return pathlib.Path(folder) / "-".join([result["date"], *words])
+
+
+def write(result, folder):
+    path = stem(result, folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(f"{path}.json").write_text(json.dumps(result, indent=1) + "\n")
+    pathlib.Path(f"{path}.md").write_text(table(result))
+    written = f"{path}.json and {path}.md"
+    return f"{written} and {path}.png" if result["rows"] and plot(result, f"{path}.png") else written
+
+
+def limit(row, peaks):
+    """What the machine can do at most of what a row counts: FLOP/s, or bytes/s where memory is what it waits for."""
+    p = peaks.get(str(row["threads"]))
+    if p is None or row["unit"] == "µs":
+        return None
+    if row["unit"] == "GB/s":
+        return p["read_gbytes"]
+    return p["f32_fma_gflops" if row["dtype"] == "fp32" else "bf16_peak_gflops"]
+
+
+def peers_of(row):
+    return {name: side for name, side in row["sides"].items() if not name.startswith("attend")}
+
+
+def best_peer(row, of="best_s"):
+    peers = peers_of(row)
+    return min(peers, key=lambda name: peers[name][of]) if peers else None
+
+
+def table(result):
+    lines = [f"# {result['machine']}, {result['date']}", "",
+             f"attend {', '.join(result.get('attend', []))}; {result['cpu']}, {result['cpus']} CPUs, load {result['load'][0]} to {result['load'][1]}."]
+    lines += [f"- {threads} thread(s): f32 FMA {p['f32_fma_gflops']:.0f} GFLOP/s, bf16 dot product {p['bf16_dot_gflops']:.0f} GFLOP/s, "
+              f"read {p['read_gbytes']:.1f} GB/s" for threads, p in result["peaks"].items()]
+    if result["rows"]:
+        lines += beside_peers(result)
+    if result.get("operators"):
+        import collect
+
+        lines += collect.table(result["operators"])
+    return "\n".join(lines + (["", result["note"]] if result.get("note") else [])) + "\n"
+
+
+def beside_peers(result):
+    lines = ["", "Best (median) of samples in turn; GFLOP/s without masked work, GB/s of K and V, µs of a tiny call. Limit: the f32 FMA rate, for bf16 the faster of",
+             "that and the dot product's, or the read bandwidth. Ratio: the time of the case's fastest peer over attend's, above 1 attend is",
+             "faster; heads first: attend on memory [batch, heads, seqlen, dim]. How it was measured: `bench/compare --help`, bench/README.md.", "",
+             "| case | dtype | threads | attend | of limit | fastest peer | its share | ratio | heads first |", "|---|---|---|---|---|---|---|---|---|"]
+    for r in result["rows"]:
+        top, attend, peer = limit(r, result["peaks"]), r["sides"]["attend"], best_peer(r)
+        share = lambda side: f"{side['rate_best'] / top:.0%}" if top else ""
+        mark = "" if min(s["undisturbed_samples"] for s in r["sides"].values()) >= 3 else " *"
+        ratio = lambda of: f"{r[f'{of}_best']:.2f} ({r[f'{of}_median']:.2f})" if peer else ""
+        lines.append(f"| {r['case']}{mark} | {r['dtype']} | {r['threads']} | {attend['rate_best']:.1f} ({attend['rate_median']:.1f}) {r['unit']} | {share(attend)} | "
+                     f"{peer or 'none'} | {share(r['sides'][peer]) if peer else ''} | {ratio('ratio')} | {ratio('ratio_heads_first')} |")
+    ran = sorted({s["ran"] for r in result["rows"] for n, s in r["sides"].items() if n.startswith("attend")})
+    peers = sorted({f"{n}: {s['ran']}" for r in result["rows"] for n, s in peers_of(r).items()})
+    return lines + ["", "attend ran " + ", ".join(ran) + ". " + "; ".join(peers) + ".",
+                    "\\* some side never had the CPUs to itself in three samples: its figures say little of an idle machine."]
+
+
+def plot(result, path):
+    """Shares of the limit, a panel for each dtype and number of threads. Without matplotlib there is none."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("report: no plot, this Python has no matplotlib (pip install matplotlib)", file=sys.stderr)
+        return False
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    panels = sorted({(r["threads"], r["dtype"]) for r in result["rows"]})
+    figure, axes = pyplot.subplots(len(panels), 1, figsize=(11, 2.6 * len(panels)), squeeze=False, layout="constrained")
+    names = ["attend", *sorted({n for r in result["rows"] for n in peers_of(r)})]
+    colors = dict(zip(names, pyplot.get_cmap("tab10").colors * 3))
+    for axis, (threads, dtype) in zip(axes[:, 0], panels):
+        rows = [r for r in result["rows"] if (r["threads"], r["dtype"]) == (threads, dtype) and limit(r, result["peaks"])]
+        width = 0.8 / len(names)
+        for i, name in enumerate(names):
+            bars = [(x, r["sides"][name]["rate_best"] / limit(r, result["peaks"])) for x, r in enumerate(rows) if name in r["sides"]]
+            axis.bar([x + (i - (len(names) - 1) / 2) * width for x, _ in bars], [y * 100 for _, y in bars], width, label=name, color=colors[name])
+        axis.set_xticks(range(len(rows)), [r["case"] for r in rows], fontsize=8)
+        axis.set_ylabel("% of the limit")
+        axis.set_ylim(0, 100)
+        axis.grid(axis="y", alpha=0.3)
+        axis.set_title(f"{dtype}, {threads} thread(s)", fontsize=10)
+    axes[0, 0].legend(fontsize=8, ncols=min(6, len(names)))
+    figure.suptitle(f"{result['machine']}, {result['date']}: share of the FMA peak, of the read bandwidth where K and V stream", fontsize=10)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+    return True
