@@ -7,6 +7,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #endif
 
 namespace attend {
@@ -17,6 +21,19 @@ namespace {
 bool cpu_has_f16c() {  // a word that __builtin_cpu_supports of older compilers does not know
   unsigned a, b, c, d;
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+
+// Tiles and their bf16 products, and Linux's leave to use tiles, which a process must ask for.
+bool machine_has_amx() {
+#if defined(__linux__)
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+  constexpr long kAskForLeave = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0 &&
+         (d & kAmxTile) != 0 && syscall(SYS_arch_prctl, kAskForLeave, kTileData) == 0;
+#else
+  return false;
+#endif
 }
 #endif
 
@@ -32,6 +49,7 @@ bool cpu_has(Isa isa) {
     case Isa::kAvx2: return avx2;
     case Isa::kAvx512: return avx512;
     case Isa::kAvx512Bf16: return avx512 && __builtin_cpu_supports("avx512bf16");
+    case Isa::kAmxBf16: return avx512 && __builtin_cpu_supports("avx512bf16") && machine_has_amx();
     case Isa::kCount: break;
   }
   return false;
@@ -68,6 +86,7 @@ const char* missing(Isa isa) {
     case Isa::kAvx2: return "this CPU lacks AVX2, FMA or F16C";
     case Isa::kAvx512: return "this CPU lacks AVX-512 F, BW, DQ or VL";
     case Isa::kAvx512Bf16: return "this CPU lacks AVX-512 BF16";
+    case Isa::kAmxBf16: return "this CPU lacks AMX-BF16, or the system gives no leave to use it";
     default: return "this CPU is of another architecture";
   }
 }
@@ -80,6 +99,7 @@ const char* name(Isa isa) {
     case Isa::kAvx2: return "avx2";
     case Isa::kAvx512: return "avx512";
     case Isa::kAvx512Bf16: return "avx512_bf16";
+    case Isa::kAmxBf16: return "amx_bf16";
     case Isa::kCount: break;
   }
   return "unknown";
@@ -95,8 +115,8 @@ Status available(Isa isa) {
     case Verdict::kUnknownWord: break;
   }
   return {ErrorCode::kInvalidArgument,
-          "ATTEND_ISA is an unknown word, expected baseline, portable, avx2, avx512 or "
-          "avx512_bf16, or unset",
+          "ATTEND_ISA is an unknown word, expected baseline, portable, avx2, avx512, "
+          "avx512_bf16 or amx_bf16, or unset",
           0};
 }
 

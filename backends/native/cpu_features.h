@@ -4,7 +4,7 @@
 namespace attend::native {
 
 // Instruction sets that have a row of their own, each including those before it.
-enum class Isa : uint8_t { kPortable, kAvx2, kAvx512, kAvx512Bf16, kCount };
+enum class Isa : uint8_t { kPortable, kAvx2, kAvx512, kAvx512Bf16, kAmxBf16, kCount };
 
 // "portable", "avx2", ...: as in kernel names and ATTEND_ISA.
 const char* name(Isa isa);

@@ -63,7 +63,7 @@ struct TileSizes {
 
   TileSizes(const TileOps& ops, const AttentionArgs& a, const AttentionParams& p,
             const CallShape& s)
-      : head_words((s.head_dim + ops.word_values - 1) / ops.word_values),
+      : head_words(round_up((s.head_dim + ops.word_values - 1) / ops.word_values, ops.word_step)),
         q_words(round_up(head_words, ops.lanes)),
         v_dims(round_up(s.v_dim, ops.dim_step)),
         keys(keys_per_tile(std::max(s.head_dim, s.v_dim))),

@@ -296,6 +296,7 @@ Status tiles_take(const TileOps& ops, const AttentionArgs& a) {
 
 const TileOps& best_tile_ops(const AttentionArgs& a) {
 #if defined(__x86_64__)
+  if (available(Isa::kAmxBf16) && tiles_take(kAmxBf16Ops, a)) return kAmxBf16Ops;
   if (bf16_dot_products_pay() && available(Isa::kAvx512Bf16) && tiles_take(kAvx512Bf16Ops, a))
     return kAvx512Bf16Ops;
   if (available(Isa::kAvx512)) return kAvx512Ops;

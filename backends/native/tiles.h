@@ -82,6 +82,8 @@ void add_tile_rows(Registry& registry, OpId op, const char* serves) {
   registry.add(tile_row<run_op, bytes, Isa::kAvx512, kAvx512Ops>(op, serves, 20, "AVX-512"));
   registry.add(tile_row<run_op, bytes, Isa::kAvx512Bf16, kAvx512Bf16Ops>(
       op, serves, bf16_dot_products_pay() ? 30 : 15, "bf16 alone, by AVX-512 BF16 dot products"));
+  registry.add(tile_row<run_op, bytes, Isa::kAmxBf16, kAmxBf16Ops>(op, serves, 40,
+                                                                   "bf16 alone, by AMX tiles"));
 #endif
 }
 

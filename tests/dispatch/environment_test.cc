@@ -75,7 +75,7 @@ TEST(AttendIsa, IsACeiling) {
 #if defined(__x86_64__)
   EXPECT_EQ(count(rows, ": yes"), 1) << rows;
   // A level that the machine has runs; one that it lacks says so, and the best below it runs.
-  for (const char* level : {"avx2", "avx512", "avx512_bf16"}) {
+  for (const char* level : {"avx2", "avx512", "avx512_bf16", "amx_bf16"}) {
     const std::string settings = std::string("ATTEND_ISA=") + level;
     const std::string row = std::string("row flash/native/") + level + ": ";
     const bool has = probe("", "rows").find(row + "yes") != std::string::npos;

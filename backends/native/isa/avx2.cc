@@ -3,7 +3,8 @@
 
 namespace attend::native::ATTEND_ISA {
 inline constexpr int kRowStep = 6;  // 6 x 2 accumulators, 2 of k and 1 of q: 15 of 16 registers
-}
+inline constexpr int kWordStep = 1;
+}  // namespace attend::native::ATTEND_ISA
 #include "backends/native/isa/tile-inl.h"
 
 namespace attend::native {

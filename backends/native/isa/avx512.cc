@@ -3,7 +3,8 @@
 
 namespace attend::native::ATTEND_ISA {
 inline constexpr int kRowStep = 12;  // 12 x 2 accumulators of 32 registers
-}
+inline constexpr int kWordStep = 1;
+}  // namespace attend::native::ATTEND_ISA
 #include "backends/native/isa/tile-inl.h"
 
 namespace attend::native {

@@ -3,7 +3,8 @@
 
 namespace attend::native::ATTEND_ISA {
 inline constexpr int kRowStep = 12;  // as avx512
-}
+inline constexpr int kWordStep = 1;
+}  // namespace attend::native::ATTEND_ISA
 #include "backends/native/isa/bf16_words-inl.h"
 #include "backends/native/isa/tile-inl.h"
 

@@ -3,7 +3,8 @@
 
 namespace attend::native::ATTEND_ISA {
 inline constexpr int kRowStep = 12;  // as in avx512.cc
-}
+inline constexpr int kWordStep = 1;
+}  // namespace attend::native::ATTEND_ISA
 #include "backends/native/isa/gdn-inl.h"
 
 namespace attend::native {

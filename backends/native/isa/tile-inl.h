@@ -1,5 +1,5 @@
 // The arithmetic of one tile, written once and compiled for each instruction set: the including
-// file defines ATTEND_ISA (a namespace of its own) and kRowStep, and includes the vector vocabulary
+// file defines ATTEND_ISA (a namespace of its own), kRowStep and kWordStep, and includes the vector vocabulary
 // (kLanes, VF, VI, vmax, small integers, f16). Vectors are the compiler's: + - * compare and ?:
 // mean what they mean for numbers, lane by lane.
 //
@@ -150,10 +150,11 @@ void pack_q(const RowPointers& from, int32_t rows, int32_t dim, float* to) {
   }
 }
 
-// Keys into groups, transposed: [group][word][key]. Keys of a group past the last are zeros.
+// Keys into groups, transposed: [group][word][key]. Keys of a group past the last are zeros, and so
+// are words past the last dim, up to whole steps of words.
 template <class Words>
 void pack_k(const RowPointers& from, int32_t keys, int32_t dim, float* to) {
-  const int words = (dim + Words::kValues - 1) / Words::kValues;
+  const int words = ((dim - 1) / Words::kValues / kWordStep + 1) * kWordStep;
   const int64_t bytes = row_bytes(from, dim);
   prefetch_rows(from, 0, kRowsAhead, keys, bytes);
   for (int first = 0; first < keys;
@@ -412,20 +413,27 @@ void store_row(const float* from, float scale, int32_t dim, void* to, int64_t st
 }
 
 template <class Words>
-inline constexpr TileOps kOps{kRowStep,
-                              kKeyStep,
-                              kKeyStep,
-                              Words::kValues,
-                              kLanes,
-                              pack_q<Words>,
-                              pack_k<Words>,
-                              pack_v<Words>,
-                              scores<Words>,
-                              prepare,
-                              softmax<Words>,
-                              accumulate<Words>,
-                              scores_narrow<Words>,
-                              accumulate_narrow<Words>,
-                              store_row<Words>};
+constexpr TileOps ops_with(void (*scores_op)(const Tile&, const Panel&),
+                           void (*accumulate_op)(const Tile&, const Panel&)) {
+  return {kRowStep,
+          kKeyStep,
+          kKeyStep,
+          Words::kValues,
+          kLanes,
+          kWordStep,
+          pack_q<Words>,
+          pack_k<Words>,
+          pack_v<Words>,
+          scores_op,
+          prepare,
+          softmax<Words>,
+          accumulate_op,
+          scores_narrow<Words>,
+          accumulate_narrow<Words>,
+          store_row<Words>};
+}
+
+template <class Words>
+inline constexpr TileOps kOps = ops_with<Words>(scores<Words>, accumulate<Words>);
 
 }  // namespace attend::native::ATTEND_ISA

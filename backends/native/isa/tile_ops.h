@@ -35,7 +35,7 @@ inline constexpr int kMostRowStep = 32;
 struct Tile {
   const float* k;
   const float* v;
-  int32_t head_words;    // head_dim in words
+  int32_t head_words;    // head_dim in words, in whole word_steps
   int32_t q_words;       // the same in whole vectors, as rows of q are apart
   int32_t keys;          // keys packed in k and v, whole groups of key_step
   int32_t v_dims;        // v_dim rounded up to dim_step
@@ -76,6 +76,7 @@ struct TileOps {
   int32_t dim_step;     // value dims of a packed group
   int32_t word_values;  // values per word: 1, or 2 for bf16 pairs
   int32_t lanes;        // words of a vector
+  int32_t word_step;    // words of head_dim in k are a multiple of it
 
   // Rows as they stand, in whole vectors; beyond the last dim are zeros.
   void (*pack_q)(const RowPointers& from, int32_t rows, int32_t dim, float* to);
@@ -102,7 +103,7 @@ struct TileOps {
 
 extern const TileOps kPortableOps;
 #if defined(__x86_64__)
-extern const TileOps kAvx2Ops, kAvx512Ops, kAvx512Bf16Ops;
+extern const TileOps kAvx2Ops, kAvx512Ops, kAvx512Bf16Ops, kAmxBf16Ops;
 #endif
 
 }  // namespace attend::native
