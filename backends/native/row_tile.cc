@@ -200,10 +200,11 @@ bool RowTile::open(int64_t j0, int64_t n, int64_t together) {
   together_ = together;
   full_ = edges.full;
   // After K comes V, after V the next tile's K.
-  locate(k_rows_, j0, t_.keys, w_.k_rows);
-  locate(v_rows_, j0, kBlock, w_.k_rows + t_.keys);
-  locate(v_rows_, j0, t_.keys, w_.v_rows);
-  locate(k_rows_, j0 + c_.keys, kBlock, w_.v_rows + t_.keys);
+  const int32_t keys = blocks() * kBlock;
+  locate(k_rows_, j0, keys, w_.k_rows);
+  locate(v_rows_, j0, kBlock, w_.k_rows + keys);
+  locate(v_rows_, j0, keys, w_.v_rows);
+  locate(k_rows_, j0 + c_.keys, kBlock, w_.v_rows + keys);
   k_ = k_rows_.pointers(j0, j0 + keys_, w_.k_rows, c_.shape.head_dim, w_.staged, true);
   const bool by_key = elementwise();
   mark_seen(j0, by_key);

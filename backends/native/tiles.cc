@@ -7,8 +7,9 @@
 //             first-level cache: S = Q K^T, softmax, O = O * f + S V
 //   cost      2 (head_dim + v_dim) FLOP a visible pair; packing is 1 / rows of that; keys that no
 //             row of a panel may see are skipped in whole groups
-//   narrow    sequences of a few rows read K and V in place, and a task takes several kv heads, tile
-//             by tile in turn: their keys lie side by side, in the same pages of memory
+//   narrow    sequences of a few rows read K and V in place, and a task takes several kv heads, 16
+//             keys of each in turn: the heads of a key lie side by side, and memory is read in the
+//             order of addresses
 //   split     a sequence of few rows cuts its keys into parts (ops/common/split_plan.h), which are
 //             folded in order; one thread does so as it goes, and where there are fewer tasks than
 //             threads the parts are tasks of their own. Both do the same arithmetic.
@@ -16,7 +17,8 @@
 //   bits      key tiles and parts begin at multiples of their size: a row's result does not depend
 //             on its batch or the number of threads
 //   inside    the arithmetic is in isa/tile-inl.h, once for every instruction set; what a mask
-//             means is in ops/common/mask.h; one task is in row_tile.cc, how several go together in row_tiles.h
+//             means is in ops/common/mask.h; the rows of one kv head are in row_tile.cc, those of
+//             several in row_tiles.h
 #include "backends/native/tiles.h"
 
 #include <algorithm>
