@@ -63,7 +63,7 @@ class RowTile {
   void weigh_all();
   void add_values(int32_t number);
   void end();
-  int32_t blocks() const;
+  int32_t blocks() const;  // of kBlock keys, in the tile at hand
   // Sinks, the division by the sum, and the rows' way out.
   void finish();
 
@@ -101,13 +101,13 @@ class RowTile {
   const Sequence& s_;
   const int64_t kv_head_, first_head_, stack_, first_;
   const int32_t rows_, panels_;
-  const bool narrow_;  // K and V are read where they lie
   const KeyRows k_rows_, v_rows_;
   KeyRange range_;    // of the part at hand
   int32_t keys_ = 0;  // of the tile at hand
   TileKind kind_ = TileKind::kPartial;
   KeyWords words_;
-  int64_t j0_ = 0, n_ = 0, together_ = 1;  // narrow: of the tile at hand
+  // Narrow rows' own, of the tile at hand.
+  int64_t j0_ = 0, n_ = 0, together_ = 1;
   Panel panel_{};
   bool full_ = false;
   RowPointers k_{}, v_{};
