@@ -46,7 +46,9 @@ class RowTiles {
  private:
   // Block by block of keys through all heads, so that memory is read in the order in which it lies.
   void step_together(int64_t j0) {
-    bool seen = true;  // by all or by none: heads do not differ in what ranges and plans say
+    // By all or by none: ranges are those of all heads, and where heads have plans of their own they
+    // do not go together (stacks_together).
+    bool seen = true;
     for (int64_t n = 0; n < count_; ++n) seen = tile(n).open(j0, n, count_) && seen;
     if (!seen) return;
     const int32_t blocks = tile(0).blocks();

@@ -117,5 +117,24 @@ TEST(PlanEdges, OfKeys) {
   EXPECT_GT(calls, 80 * static_cast<int>(test_devices().size()));
 }
 
+// Heads of one kv head, or of several, of which each skips tiles that others execute.
+TEST(PlanEdges, OfHeadsThatDiffer) {
+  int calls = 0;
+  for (int64_t rows : {1, 3, 40})
+    for (int64_t kv_heads : {2, 8}) {
+      AttentionCase c;
+      c.label = "heads";
+      c.dtype = kv_heads == 2 ? DType::kF32 : DType::kBF16;
+      c.seqlen_q = rows, c.seqlen_k = 1100, c.heads = 8, c.kv_heads = kv_heads, c.head_dim = 32;
+      c.lse = true;
+      c.block_mask = Spread::kHeadsRowsKeys;
+      c.block_mask_q = c.block_mask_k = 128;
+      c.block_mask_quarters = 1;
+      CaseTensors t = make_tensors(c);
+      calls += run_rows(c, t);
+    }
+  EXPECT_GE(calls, 6 * static_cast<int>(test_devices().size()));
+}
+
 }  // namespace
 }  // namespace attend::testing
