@@ -36,30 +36,14 @@ inline void multiply_tiles(const float* left, int64_t stride, const float* right
   }
 }
 
-template <class Unit>
-inline void zero_tiles() {
-  Unit::template zero<0>();
-  Unit::template zero<1>();
-  Unit::template zero<2>();
-  Unit::template zero<3>();
-}
-
-template <class Unit>
-inline void load_tiles(const float* from, int64_t stride, bool lower) {
-  Unit::template load<0>(from, stride);
-  Unit::template load<1>(from + kTileWords, stride);
+// Calls f<tile>(where it lies) for the tiles of sums that are in use.
+template <class F>
+inline void each_sum(int64_t stride, bool lower, F&& f) {
+  f.template operator()<0>(0);
+  f.template operator()<1>(kTileWords);
   if (!lower) return;
-  Unit::template load<2>(from + kTileRows * stride, stride);
-  Unit::template load<3>(from + kTileRows * stride + kTileWords, stride);
-}
-
-template <class Unit>
-inline void store_tiles(float* to, int64_t stride, bool lower) {
-  Unit::template store<0>(to, stride);
-  Unit::template store<1>(to + kTileWords, stride);
-  if (!lower) return;
-  Unit::template store<2>(to + kTileRows * stride, stride);
-  Unit::template store<3>(to + kTileRows * stride + kTileWords, stride);
+  f.template operator()<2>(kTileRows * stride);
+  f.template operator()<3>(kTileRows * stride + kTileWords);
 }
 
 template <class Unit>
@@ -67,10 +51,11 @@ void scores_by_tiles(const Tile& t, const Panel& p) {
   const typename Unit::Use use;
   const bool lower = p.rows > kTileRows;
   for (int j = p.key_begin; j < p.key_end; j += kKeyStep) {
-    zero_tiles<Unit>();
+    each_sum(kScoreStride, lower, [&]<int n>(int64_t) { Unit::template zero<n>(); });
     multiply_tiles<Unit>(p.q, t.q_words, t.k + static_cast<int64_t>(j) * t.head_words, t.head_words,
                          lower);
-    store_tiles<Unit>(p.s + j, kScoreStride, lower);
+    each_sum(kScoreStride, lower,
+             [&]<int n>(int64_t at) { Unit::template store<n>(p.s + j + at, kScoreStride); });
   }
 }
 
@@ -88,12 +73,16 @@ void accumulate_by_tiles(const Tile& t, const Panel& p) {
   const int64_t group_floats = static_cast<int64_t>(t.keys) / 2 * kKeyStep;
   const float* v = t.v + static_cast<int64_t>(first) * kKeyStep;
   for (int d = 0; d < t.v_dims; d += kKeyStep, v += group_floats) {
-    if (p.fresh)
-      zero_tiles<Unit>();
-    else
-      load_tiles<Unit>(p.out + d, t.v_dims, lower);
+    float* const out = p.out + d;
+    each_sum(t.v_dims, lower, [&]<int n>(int64_t at) {
+      if (p.fresh)
+        Unit::template zero<n>();
+      else
+        Unit::template load<n>(out + at, t.v_dims);
+    });
     multiply_tiles<Unit>(p.s + first, kScoreStride, v, words, lower);
-    store_tiles<Unit>(p.out + d, t.v_dims, lower);
+    each_sum(t.v_dims, lower,
+             [&]<int n>(int64_t at) { Unit::template store<n>(out + at, t.v_dims); });
   }
 }
 

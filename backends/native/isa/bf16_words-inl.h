@@ -35,15 +35,8 @@ struct Bf16Words {
     return load(reinterpret_cast<const float*>(part));
   }
 
-  // The words that pair two keys: for each of kLanes dims, the first key's value below the
+  // The words that pair two keys: for each of 2 kLanes dims, the first key's value below the
   // second's.
-  static VF load_key_word(const RowPointers& from, const void* const (&key)[2], int first,
-                          int dim) {
-    const __m512i low = _mm512_cvtepu16_epi32(load_dims(from, key[0], first, dim));
-    const __m512i high = _mm512_cvtepu16_epi32(load_dims(from, key[1], first, dim));
-    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
-  }
-
   static void load_key_words(const RowPointers& from, const void* const (&key)[2], int first,
                              int dim, VF (&words)[2]) {
     const VF a = load_row(from, key[0], first, dim), b = load_row(from, key[1], first, dim);
@@ -81,16 +74,6 @@ struct Bf16Words {
     }
     return _mm512_castsi512_ps(_mm512_permutex2var_epi16(
         _mm512_castps_si512(a), reinterpret_cast<__m512i>(order), _mm512_castps_si512(b)));
-  }
-  static __m256i load_dims(const RowPointers& from, const void* row, int first, int dim) {
-    if (row == nullptr) return _mm256_setzero_si256();
-    const int values = dim - first < kLanes ? dim - first : kLanes;
-    const auto* p = static_cast<const uint16_t*>(row) + first * from.step;
-    if (from.step == 1)
-      return _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << values) - 1), p);
-    alignas(32) uint16_t part[kLanes] = {};
-    for (int i = 0; i < values; ++i) part[i] = p[i * from.step];
-    return _mm256_load_si256(reinterpret_cast<const __m256i*>(part));
   }
 };
 

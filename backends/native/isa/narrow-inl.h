@@ -5,7 +5,8 @@
 //               vector of a key is loaded once for all rows, and the lanes of all accumulators are
 //               summed together, three instructions an accumulator
 //   accumulate  the same rows x 4 vectors of dims; a vector of V is loaded once for all rows
-//   memory      the loads are what decode waits for: row_tiles.h asks for rows before they are used
+//   memory      the loads are what decode waits for: rows are asked for a block ahead, which ones
+//               row_tile.cc tells
 //   cost        at 4 rows of 128 dims, bf16: 16 dot products and 8 loads a key either way, a
 //               quarter of the time that the key takes from memory
 #pragma once
