@@ -156,4 +156,9 @@ void set_num_threads(int32_t count) {
   native::thread_setting().store(count, std::memory_order_relaxed);
 }
 
+void parallel_for(int64_t tasks, void (*body)(void*, int64_t, int32_t), void* context) {
+  const ExecContext own;
+  native::run_tasks(own, native::worker_count(own, tasks), tasks, body, context);
+}
+
 }  // namespace attend
