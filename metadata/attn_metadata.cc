@@ -1,32 +1,17 @@
-#include <string>
-
 #include "attend/error.h"
 #include "attend/metadata.h"
+#include "metadata/check.h"
 
 namespace attend {
-namespace {
-
-[[noreturn]] void refuse(const std::string& what) {
-  throw Error(ErrorCode::kInvalidArgument, "metadata: " + what);
-}
-
-void check_vector(const char* field, const TensorView& t, int rank) {
-  if (!t) return;
-  if (t.rank != rank)
-    refuse(std::string(field) + " rank is " + std::to_string(t.rank) + ", expected " +
-           std::to_string(rank));
-  if (t.dtype != DType::kI32 && t.dtype != DType::kI64)
-    refuse(std::string(field) + " dtype is " + name(t.dtype) + ", expected i32 or i64");
-}
-
-}  // namespace
 
 void AttnMetadata::validate() const {
-  check_vector("cu_seqlens_q", cu_seqlens_q, 1);
-  check_vector("cu_seqlens_k", cu_seqlens_k, 1);
-  check_vector("context_lens", context_lens, 1);
-  check_vector("slot_mapping", slot_mapping, 1);
-  check_vector("block_table", block_table, 2);
+  using namespace metadata;
+  check_index("cu_seqlens_q", cu_seqlens_q, 1);
+  check_index("cu_seqlens_k", cu_seqlens_k, 1);
+  check_index("context_lens", context_lens, 1);
+  check_index("slot_mapping", slot_mapping, 1);
+  check_index("block_table", block_table, 2);
+  check_index("state_slots", state_slots, 1);
   if (max_seqlen_q < 0)
     refuse("max_seqlen_q is " + std::to_string(max_seqlen_q) + ", expected 0 or more");
   if (max_seqlen_k < 0)
@@ -35,16 +20,12 @@ void AttnMetadata::validate() const {
     refuse("page_size is " + std::to_string(page_size) + ", expected 1 or more with block_table");
   if (!cu_seqlens_q) return;
   if (cu_seqlens_q.dim(0) < 1) refuse("cu_seqlens_q dim 0 is 0, expected num_reqs + 1");
-  const int64_t num_reqs = cu_seqlens_q.dim(0) - 1;
-  const auto per_request = [&](const char* field, const TensorView& t, int64_t want) {
-    if (t && t.dim(0) != want)
-      refuse(std::string(field) + " dim 0 is " + std::to_string(t.dim(0)) + ", expected " +
-             std::to_string(want) + " (cu_seqlens_q tells " + std::to_string(num_reqs) +
-             " requests)");
-  };
-  per_request("cu_seqlens_k", cu_seqlens_k, num_reqs + 1);
-  per_request("context_lens", context_lens, num_reqs);
-  per_request("block_table", block_table, num_reqs);
+  const int64_t num_reqs = num_requests(cu_seqlens_q);
+  const std::string why = " (cu_seqlens_q tells " + std::to_string(num_reqs) + " requests)";
+  check_count("cu_seqlens_k", cu_seqlens_k, num_reqs + 1, why);
+  check_count("context_lens", context_lens, num_reqs, why);
+  check_count("block_table", block_table, num_reqs, why);
+  check_count("state_slots", state_slots, num_reqs, why);
 }
 
 void AttnMetadata::apply_to(SeqLayout& layout, MaskSpec& mask) const {

@@ -11,4 +11,5 @@
 #include "attend/parallel.h"
 #include "attend/registry.h"
 #include "attend/ring.h"
+#include "attend/strategy_metadata.h"
 #include "attend/tensor.h"

@@ -16,6 +16,7 @@ struct ATTEND_API AttnMetadata {
   TensorView context_lens;  // i32 [num_reqs]: keys already in the cache
   TensorView slot_mapping;  // i32 [total_q]: cache slot of each new key, negative = do not store
   TensorView block_table;   // i32 [num_reqs, max_pages], -1 padded
+  TensorView state_slots;   // i32 [num_reqs]: of the pools of gated delta layers; absent = no such
   int64_t max_seqlen_q = 0;
   int64_t max_seqlen_k = 0;
   int32_t page_size = 0;
