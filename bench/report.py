@@ -44,6 +44,21 @@ def best_peer(row, of="best_s"):
     return min(peers, key=lambda name: peers[name][of]) if peers else None
 
 
+def sides_of_ratio(seconds):
+    """Of names and seconds: attend's sides and the fastest peer."""
+    peers = {name: s for name, s in seconds.items() if not name.startswith("attend")}
+    return [*(seconds.keys() - peers), *([min(peers, key=peers.get)] if peers else [])]
+
+
+def settled(sides):
+    """Whether those that the ratio is made of had the CPUs to themselves often enough. Of names: (how often, best seconds)."""
+    return min(sides[name][0] for name in sides_of_ratio({name: s for name, (_, s) in sides.items()})) >= 3
+
+
+def label(name, side):
+    return f"{name}: {side['way']}" if side.get("way") else name
+
+
 def table(result):
     lines = [f"# {result['machine']}, {result['date']}", "",
              f"attend {', '.join(result.get('attend', []))}; {result['cpu']}, {result['cpus']} CPUs, load {result['load'][0]} to {result['load'][1]}."]
@@ -66,18 +81,31 @@ def beside_peers(result):
     for r in result["rows"]:
         top, attend, peer = limit(r, result["peaks"]), r["sides"]["attend"], best_peer(r)
         share = lambda side: f"{side['rate_best'] / top:.0%}" if top else ""
-        mark = "" if min(s["undisturbed_samples"] for s in r["sides"].values()) >= 3 else " *"
+        mark = "" if settled({n: (s["undisturbed_samples"], s["best_s"]) for n, s in r["sides"].items()}) else " *"
         ratio = lambda of: f"{r[f'{of}_best']:.2f} ({r[f'{of}_median']:.2f})" if peer else ""
         lines.append(f"| {r['case']}{mark} | {r['dtype']} | {r['threads']} | {attend['rate_best']:.1f} ({attend['rate_median']:.1f}) {r['unit']} | {share(attend)} | "
-                     f"{peer or 'none'} | {share(r['sides'][peer]) if peer else ''} | {ratio('ratio')} | {ratio('ratio_heads_first')} |")
+                     f"{label(peer, r['sides'][peer]) if peer else 'none'} | {share(r['sides'][peer]) if peer else ''} | {ratio('ratio')} | {ratio('ratio_heads_first')} |")
     ran = sorted({s["ran"] for r in result["rows"] for n, s in r["sides"].items() if n.startswith("attend")})
     peers = sorted({f"{n}: {s['ran']}" for r in result["rows"] for n, s in peers_of(r).items()})
-    return lines + ["", "attend ran " + ", ".join(ran) + ". " + "; ".join(peers) + ".",
-                    "\\* some side never had the CPUs to itself in three samples: its figures say little of an idle machine."]
+    lines += ["", "attend ran " + ", ".join(ran) + ". " + "; ".join(peers) + ".",
+              "\\* attend or the fastest peer never had the CPUs to itself in three samples: the figures say little of an idle machine."]
+    return lines + beside_refusals(result["rows"])
+
+
+def beside_refusals(rows):
+    """Who was left out of which cases, in its own words."""
+    said = {}
+    for r in rows:
+        for peer, words in r.get("refused", {}).items():
+            said.setdefault((peer, words), {}).setdefault(f"{r['case']} {r['dtype']}")
+    lines = [f"- {peer}, {', '.join(cases) if len(cases) < len({(r['case'], r['dtype']) for r in rows}) else 'every case'}: {words[:400]}"
+             for (peer, words), cases in sorted(said.items())]
+    return ["", "Left out:", *lines] if lines else []
 
 
 def plot(result, path):
-    """Shares of the limit, a panel for each dtype and number of threads. Without matplotlib there is none."""
+    """Shares of the limit, a panel for each dtype and number of threads: of a case attend, then its peers from the fastest on. Without
+    matplotlib there is none."""
     try:
         import matplotlib
     except ImportError:
@@ -89,20 +117,22 @@ def plot(result, path):
     panels = sorted({(r["threads"], r["dtype"]) for r in result["rows"]})
     figure, axes = pyplot.subplots(len(panels), 1, figsize=(11, 2.6 * len(panels)), squeeze=False, layout="constrained")
     names = ["attend", *sorted({n for r in result["rows"] for n in peers_of(r)})]
-    colors = dict(zip(names, pyplot.get_cmap("tab10").colors * 3))
+    colors = dict(zip(names, ["black", *pyplot.get_cmap("tab10").colors * 3]))
+    width = 0.86 / len(names)
     for axis, (threads, dtype) in zip(axes[:, 0], panels):
         rows = [r for r in result["rows"] if (r["threads"], r["dtype"]) == (threads, dtype) and limit(r, result["peaks"])]
-        width = 0.8 / len(names)
-        for i, name in enumerate(names):
-            bars = [(x, r["sides"][name]["rate_best"] / limit(r, result["peaks"])) for x, r in enumerate(rows) if name in r["sides"]]
-            axis.bar([x + (i - (len(names) - 1) / 2) * width for x, _ in bars], [y * 100 for _, y in bars], width, label=name, color=colors[name])
+        for x, r in enumerate(rows):
+            sides, top = r["sides"], limit(r, result["peaks"])
+            shown = ["attend", *sorted(peers_of(r), key=lambda name: sides[name]["best_s"])]
+            places = [x + (i - (len(shown) - 1) / 2) * width for i in range(len(shown))]
+            axis.bar(places, [100 * sides[n]["rate_best"] / top for n in shown], 0.92 * width, color=[colors[n] for n in shown])
         axis.set_xticks(range(len(rows)), [r["case"] for r in rows], fontsize=8)
         axis.set_ylabel("% of the limit")
         axis.set_ylim(0, 100)
         axis.grid(axis="y", alpha=0.3)
         axis.set_title(f"{dtype}, {threads} thread(s)", fontsize=10)
-    axes[0, 0].legend(fontsize=8, ncols=min(6, len(names)))
     figure.suptitle(f"{result['machine']}, {result['date']}: share of the FMA peak, of the read bandwidth where K and V stream", fontsize=10)
+    figure.legend([pyplot.Rectangle((0, 0), 1, 1, color=colors[n]) for n in names], names, loc="outside lower center", ncols=len(names), fontsize=8)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
     return True

@@ -7,7 +7,8 @@
 //       -> {"ok":true,"kernel":..,"max_err":..,"allowed_err":..,"first_call_s":..}, after the call
 //          was found right by the float64 oracle, or {"ok":false,"error":".."}
 //   {"cmd":"time","calls":n} -> {"secs":[wall, per call],"cpu":[of the process, per call],
-//                                "cpus":CPUs in use}, after one call that is not timed
+//                                "cpus":CPUs in use}, after one call that is not timed; the last
+//          call's output is checked too
 //   {"cmd":"quit"}
 // Causal is bottom right. copies > 1: so many K and V in turn. heads_first: memory is [batch,
 // heads, seqlen, dim] as PyTorch's, else [batch, seqlen, heads, dim]. v_dim below head_dim with one
@@ -17,6 +18,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "attend/operator.h"
 #include "attend/parallel.h"
@@ -107,8 +109,9 @@ class Session {
 
   json prepare() {
     const double first = seconds_of_call(tensors_.args);
-    const auto verdicts = testing::judge(tensors_.args, tensors_.params, {64});
-    if (!all_ok(verdicts)) throw std::runtime_error(to_string(verdicts));
+    judge_ =
+        std::make_unique<testing::Judge>(tensors_.args, tensors_.params, testing::JudgeOptions{64});
+    const auto verdicts = check();
     const double second = seconds_of_call(tensors_.args);
     return {{"ok", true},
             {"kernel", ran_},
@@ -131,6 +134,7 @@ class Session {
       cpu.push_back(process_cpu_seconds() - cpu_before);
     }
     const double cpus = (process_cpu_seconds() - cpu_begin) / (wall_seconds() - wall_begin);
+    check();
     return {{"secs", wall}, {"cpu", cpu}, {"cpus", cpus}};
   }
 
@@ -139,6 +143,11 @@ class Session {
     ran_ = (kernel_.empty() ? op_.forward(args, tensors_.params)
                             : op_.run_kernel(kernel_, args, tensors_.params))
                .kernel;
+  }
+  std::vector<testing::Accuracy> check() const {
+    auto verdicts = judge_->compare(tensors_.args);
+    if (!all_ok(verdicts)) throw std::runtime_error(to_string(verdicts));
+    return verdicts;
   }
   double seconds_of_call(const AttentionArgs& args) {
     const double begin = wall_seconds();
@@ -149,6 +158,7 @@ class Session {
   const AttentionOp& op_;
   std::string kernel_, ran_;
   testing::CaseTensors tensors_;
+  std::unique_ptr<testing::Judge> judge_;
   Rotation rotation_;
 };
 
