@@ -3,8 +3,6 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "attend/registry.h"
-
 #if defined(__x86_64__)
 #include <cpuid.h>
 #if defined(__linux__)
@@ -13,8 +11,7 @@
 #endif
 #endif
 
-namespace attend {
-namespace native {
+namespace attend::native {
 namespace {
 
 #if defined(__x86_64__)
@@ -128,14 +125,4 @@ bool bf16_dot_products_pay() {
 #endif
 }
 
-}  // namespace native
-
-const char* native_isa() {
-  const char* best = "none: ATTEND_ISA is an unknown word";
-  for (int i = 0; i < static_cast<int>(native::Isa::kCount); ++i)
-    if (native::available(static_cast<native::Isa>(i)))
-      best = native::name(static_cast<native::Isa>(i));
-  return best;
-}
-
-}  // namespace attend
+}  // namespace attend::native

@@ -1,6 +1,9 @@
 #include "backends/native/kernels.h"
 
-namespace attend::native {
+#include "backends/native/cpu_features.h"
+
+namespace attend {
+namespace native {
 
 // Every native row, by name, so that static linking keeps them.
 void add_kernels(Registry& registry);
@@ -17,4 +20,14 @@ void add_kernels(Registry& registry) {
   add_ring(registry);
 }
 
-}  // namespace attend::native
+}  // namespace native
+
+const char* native_isa() {
+  const char* best = "none: ATTEND_ISA is an unknown word";
+  for (int i = 0; i < static_cast<int>(native::Isa::kCount); ++i)
+    if (native::available(static_cast<native::Isa>(i)))
+      best = native::name(static_cast<native::Isa>(i));
+  return best;
+}
+
+}  // namespace attend
