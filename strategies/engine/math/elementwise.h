@@ -27,7 +27,8 @@ void sigmoid_mul(const TensorView& gate, const TensorView& y);
 //   errors   kOutOfRange naming the row, the id and the number of entries
 void gather_rows(const TensorView& table, std::span<const int32_t> ids, const TensorView& y);
 
-// The angles of rotary positions: cos and sin of position * inv_freq[i], times `scale`.
+// The angles of rotary positions: cos and sin of position * inv_freq[i], times `scale`. The product
+// is rounded to f32 first, as in the programs that trained the checkpoints.
 struct Rotary {
   std::vector<float> inv_freq;  // [rotary_dim / 2]
   float scale = 1.0f;           // of cos and sin, as YaRN has it

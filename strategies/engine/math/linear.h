@@ -23,8 +23,7 @@ class Linear {
   Linear();
   // Several projections of the same rows as one product: their outputs lie side by side.
   //   compute  kF32 or kBF16
-  //   errors   kInvalidArgument if widths differ; kOutOfMemory; kUnsupported without oneDNN, saying
-  //            what to install
+  //   errors   kInvalidArgument if widths differ; kOutOfMemory
   Linear(std::span<const Part> parts, DType compute);
   Linear(Linear&&) noexcept;
   Linear& operator=(Linear&&) noexcept;
