@@ -1,5 +1,6 @@
 #include "backends/native/kernels.h"
 
+#include "attend/registry.h"
 #include "backends/native/cpu_features.h"
 
 namespace attend {
