@@ -22,7 +22,7 @@ TRIES, TRY_SECONDS = 3, 0.05  # of a way, whichever takes longer, to find the fa
 
 def words_of(e: Exception) -> str:
     text = " ".join(str(e).split())[:300]
-    return text if type(e) in (RuntimeError, ValueError) else f"{type(e).__name__}: {text}"
+    return text if type(e).__name__ in ("RuntimeError", "Unfit") else f"{type(e).__name__}: {text}"
 
 
 class Peer:
@@ -32,12 +32,12 @@ class Peer:
     def prep(self, words: dict[str, Any]) -> dict[str, Any]:
         try:
             module = importlib.import_module(f"peers.{self.name}")
-            from peers.case import Case, Way
+            from peers.case import Case, Unfit, Way
         except (ImportError, OSError) as e:
             raise RuntimeError(f"{e}; tools/setup compare --peer {self.name} installs it") from e
         self.case, self.turn = Case(words), 0
         best: tuple[float, str, Way, float] | None = None
-        seconds, refused = {}, {}
+        seconds, refused, unfit = {}, {}, set()
         for name, make in module.WAYS.items():
             try:
                 self.way = make(self.case)
@@ -46,11 +46,14 @@ class Peer:
                 seconds[name] = self.best_of_some()
             except Exception as e:
                 refused[name] = words_of(e)
+                unfit |= {name} if isinstance(e, Unfit) else set()
                 continue
             if best is None or seconds[name] < best[0]:
                 best = seconds[name], name, self.way, error
-        if best is None:
-            return {"ok": False, "error": "; ".join(f"{n}: {text}" for n, text in refused.items())}
+        if best is None:  # what the library says tells more than what is not called
+            telling = refused.keys() - unfit or refused
+            said = "; ".join(f"{n}: {text}" for n, text in refused.items() if n in telling)
+            return {"ok": False, "error": said}
         second, name, self.way, error = best
         return {"ok": True, "max_err": error, "second_call_s": second, "version": module.VERSION,
                 "way": name, "ways": seconds, "refused_ways": refused}

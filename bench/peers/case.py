@@ -18,6 +18,10 @@ ALLOWED_ERROR = {"fp32": 1e-4, "bf16": 2e-2}  # of a row's largest element
 CHECKED_ROWS = 16
 
 
+class Unfit(ValueError):
+    """A way that is not made for a case."""
+
+
 @dataclass
 class Way:
     """call(n) does the case with copy n of K and V; read(what the last call returned) is its output
@@ -85,7 +89,7 @@ class Case:
 
     def refuse_unless(self, fits: bool, words: str) -> None:
         if not fits:
-            raise ValueError(f"takes {words} only")
+            raise Unfit(f"takes {words} only")
 
     def rows_by_definition(self) -> np.ndarray:
         """Some rows of every head in float64."""

@@ -49,6 +49,20 @@ WAYS = {
     "refusing": refusing,
 }
 """
+UNABLE = """
+VERSION = "stand-in 2"
+
+
+def able(case):
+    case.refuse_unless(False, "other cases")
+
+
+def unable(case):
+    raise RuntimeError("no such type")
+
+
+WAYS = {"able": able, "unable": unable}
+"""
 SHAPE = [2, 4, 2, 5, 9, 16, 16]
 LATENT = [1, 8, 1, 1, 24, 20, 16]
 
@@ -69,6 +83,8 @@ def main(peer):
         where = pathlib.Path(folder) / "peers"
         where.mkdir()
         (where / "sound.py").write_text(STAND_IN.replace("SPOILT_AFTER", "10**9"))
+        (where / "unable.py").write_text(UNABLE)
+        (where / "unfit.py").write_text(UNABLE.replace('raise RuntimeError("no such type")', 'case.refuse_unless(False, "nothing")'))
         (where / "spoilt.py").write_text(STAND_IN.replace("SPOILT_AFTER", "60"))
         for dtype in ("fp32", "bf16"):
             first, timed, latent = ask(peer, folder, "sound", prep(SHAPE, dtype), time, prep(LATENT, dtype, 0))
@@ -81,6 +97,9 @@ def main(peer):
             assert latent["ok"] and "refusing" in latent["ways"] and latent["max_err"] < 1e-5, latent
         prepared, *timed = ask(peer, folder, "spoilt", prep(SHAPE, "fp32"), *[time] * 20)
         assert prepared["ok"] and timed[-1] == {"ok": False, "error": "out is off by 1 of a row, expected no more than 0.0001"}, timed[-1]
+        for name, error in (("unable", "unable: no such type"), ("unfit", "able: takes other cases only; unable: takes nothing only")):
+            (answer,) = ask(peer, folder, name, prep(SHAPE, "fp32"))
+            assert answer == {"ok": False, "error": error}, answer
         (missing,) = ask(peer, folder, "nobody", prep(SHAPE, "fp32"))
         assert missing == {"ok": False, "error": "No module named 'peers.nobody'; tools/setup compare --peer nobody installs it"}, missing
 
