@@ -72,10 +72,13 @@ class KeyRows {
 
   // Bytes of a row that lie together, 0 where its elements do not.
   int64_t row_bytes(int64_t dim) const {
-    return cache_.dim == 1 ? dim * size_bytes(cache_.dtype) : 0;
+    const bool own_differs = own_.base != nullptr && (own_.dim != 1 || own_.dtype != cache_.dtype);
+    return cache_.dim == 1 && !own_differs ? dim * size_bytes(cache_.dtype) : 0;
   }
   // Whether the rows of one key lie side by side, head by head.
-  bool heads_adjacent(int64_t dim) const { return cache_.dim == 1 && head_stride_ == dim; }
+  bool heads_adjacent(int64_t dim) const {
+    return head_stride_ == dim && (own_.base == nullptr || own_.head == dim) && row_bytes(dim) != 0;
+  }
 
  private:
   static void stage(const std::byte* row, const RowsView& from, float scale, int64_t dim,

@@ -7,6 +7,15 @@
 #include "ops/common/online_softmax.h"
 
 namespace attend::native {
+namespace {
+
+// Of a head's keys, which narrow rows of all heads read in turn: 8 heads of them stay in the
+// first-level cache with what is asked for meanwhile. With half of it the turns themselves are felt.
+constexpr int64_t kBlockBytes = 2 << 10;
+
+constexpr const void *kNull = nullptr, *kNone = kNoRow;
+
+}  // namespace
 
 RowTile::RowTile(const TileCall& call, const Worker& worker, const Sequence& sequence,
                  int64_t stack, int64_t row_begin, int64_t row_end)
@@ -21,6 +30,8 @@ RowTile::RowTile(const TileCall& call, const Worker& worker, const Sequence& seq
       panels_((rows_ - 1) / call.ops.row_step + 1),
       k_rows_(call.a, sequence, kv_head_, call.a.k, call.a.k_new, call.a.k_descale),
       v_rows_(call.a, sequence, kv_head_, call.a.v, call.a.v_new, call.a.v_descale),
+      k_bytes_(k_rows_.row_bytes(call.shape.head_dim)),
+      v_bytes_(v_rows_.row_bytes(call.shape.v_dim)),
       words_(call.p) {
   t_.k = w_.k;
   t_.v = w_.v;
@@ -120,11 +131,12 @@ RowTile::Edges RowTile::place(Panel& panel, int32_t number, int64_t j0) const {
 
 // Addresses of the keys [j0, j0 + count) that some row may see. The others stay null: what stands
 // there is never looked at, and in a page table it need not even name a page.
-void RowTile::locate(const KeyRows& keys, int64_t j0, int64_t count, const void** rows) const {
+void RowTile::locate(const KeyRows& keys, KeyRange within, int64_t j0, int64_t count,
+                     const void** rows) const {
   std::fill_n(rows, count, nullptr);
   const KeyRange seen = visible();
-  const int64_t begin = std::max({j0, seen.begin, range_.begin}),
-                end = std::min({j0 + count, seen.end, range_.end});
+  const int64_t begin = std::max({j0, seen.begin, within.begin}),
+                end = std::min({j0 + count, seen.end, within.end});
   const int64_t hole_begin = std::clamp(s_.mask.hole_begin, begin, std::max(begin, end)),
                 hole_end = std::clamp(s_.mask.hole_end, hole_begin, std::max(hole_begin, end));
   keys.locate(begin, std::min(hole_begin, end), rows + (begin - j0));
@@ -150,8 +162,8 @@ void RowTile::locate(const KeyRows& keys, int64_t j0, int64_t count, const void*
 // the first-level cache, unless V can only be packed when all panels have said which keys they see.
 void RowTile::attend_keys(int64_t j0) {
   const auto head_dim = static_cast<int32_t>(c_.shape.head_dim);
-  locate(k_rows_, j0, t_.keys, w_.k_rows);
-  locate(v_rows_, j0, t_.keys, w_.v_rows);
+  locate(k_rows_, range_, j0, t_.keys, w_.k_rows);
+  locate(v_rows_, range_, j0, t_.keys, w_.v_rows);
   c_.ops.pack_k(k_rows_.pointers(j0, j0 + keys_, w_.k_rows, head_dim, w_.staged, false), keys_,
                 head_dim, w_.k);
   const bool by_key = elementwise();
@@ -189,81 +201,88 @@ void RowTile::accumulate(const Panel& panel, int32_t number) {
 
 // ---- narrow rows
 
-int32_t RowTile::blocks() const { return (t_.keys + kBlock - 1) / kBlock; }
-
 bool RowTile::open(int64_t j0, int64_t n, int64_t together) {
   if (!enter(j0)) return false;
   const Edges edges = place(panel_, 0, j0);
   if (edges.skip) return false;
   j0_ = j0;
-  n_ = n;
+  block_panel_ = panel_;
   together_ = together;
   full_ = edges.full;
-  // After K comes V, after V the next tile's K.
-  const int32_t keys = blocks() * kBlock;
-  locate(k_rows_, j0, keys, w_.k_rows);
-  locate(v_rows_, j0, kBlock, w_.k_rows + keys);
-  locate(v_rows_, j0, keys, w_.v_rows);
-  locate(k_rows_, j0 + c_.keys, kBlock, w_.v_rows + keys);
+  heads_ = k_rows_.heads_adjacent(c_.shape.head_dim) && v_rows_.heads_adjacent(c_.shape.v_dim)
+               ? together
+               : 1;
+  leads_ = n == 0 || heads_ == 1;
+  locate(k_rows_, range_, j0, t_.keys, w_.k_rows);
+  locate(v_rows_, range_, j0, t_.keys, w_.v_rows);
   k_ = k_rows_.pointers(j0, j0 + keys_, w_.k_rows, c_.shape.head_dim, w_.staged, true);
+  std::replace(w_.k_rows, w_.k_rows + t_.keys, kNull, kNone);
   const bool by_key = elementwise();
   mark_seen(j0, by_key);
   if (by_key) words_.start_tile(w_, s_, j0, keys_, t_.keys);
   return true;
 }
 
-// The panel's part of a block of keys.
-Panel RowTile::block_of(int32_t number) const {
-  Panel p = panel_;
-  p.key_begin = std::max(p.key_begin, number * kBlock);
-  p.key_end = std::min(p.key_end, (number + 1) * kBlock);
-  return p;
+// How many keys of all heads are read in turn, in whole steps. By the row alone: values are summed
+// block by block, and bits must not depend on how many heads a task has.
+int32_t RowTile::block_keys(int64_t row_bytes, int32_t step) const {
+  int32_t keys = step;
+  while (2 * keys <= c_.ops.key_step && 2 * keys * row_bytes <= kBlockBytes) keys *= 2;
+  return keys;
 }
 
-// What this one asks for while it works on a block: its share of the next, a row a key. Where the
-// heads of a key lie side by side, in the order of addresses, which the memory likes best: key by
-// key, all heads.
-void RowTile::share(const KeyRows& keys, int64_t dim, const void* const* rows, int32_t number,
-                    const void** ask) const {
-  const int64_t bytes = keys.row_bytes(dim);
-  const bool adjacent = keys.heads_adjacent(dim);
-  int64_t key = int64_t{number} * kBlock, head = 0;
-  if (adjacent) {
-    key += n_ * kBlock / together_;
-    head = n_ * kBlock % together_;
-  }
-  for (int64_t i = 0; i < kBlock; ++i) {
-    const auto* row = static_cast<const std::byte*>(rows[key]);
-    ask[i] = row == nullptr || bytes == 0 ? nullptr : row + (adjacent ? head - n_ : 0) * bytes;
-    if (adjacent && ++head < together_) continue;
-    head = 0;
-    ++key;
-  }
+// Rows are those of the open keys; after them come those of `then` from key then_begin on.
+void RowTile::open_stream(const void* const* rows, int64_t bytes, const KeyRows& then,
+                          int64_t then_begin, const void** then_rows, int64_t then_bytes,
+                          bool led) {
+  if (!leads_) return;
+  const int64_t streams = together_ / heads_, block_bytes = block_ * bytes * heads_;
+  bytes *= heads_;
+  then_bytes *= heads_;
+  const int64_t beyond =
+      std::min<int64_t>(c_.sizes.keys, KeyStream::keys_beyond(then_bytes, block_bytes, streams));
+  locate(then, {0, INT64_MAX}, then_begin, beyond, then_rows);
+  std::replace(then_rows, then_rows + beyond, kNull, kNone);
+  stream_.open({rows + panel_.key_begin, panel_.key_end - panel_.key_begin, bytes},
+               {then_rows, beyond, then_bytes}, block_bytes, streams, led);
 }
 
-void RowTile::add_scores(int32_t number) {
-  Panel p = block_of(number);
-  const void* ask[kBlock];
-  share(k_rows_, c_.shape.head_dim, w_.k_rows, number + 1, ask);
-  p.ask = ask;
-  if (p.key_begin < p.key_end)
-    c_.ops.scores_narrow(t_, p, k_, static_cast<int32_t>(c_.shape.head_dim));
+void RowTile::open_scores(bool led) {
+  block_ = block_keys(c_.shape.head_dim * size_bytes(c_.a.k.dtype),
+                      narrow_keys(c_.ops.lanes, panel_.rows));
+  open_stream(w_.k_rows, k_bytes_, v_rows_, j0_ + panel_.key_begin, w_.k_rows + t_.keys, v_bytes_,
+              led);
+}
+
+void RowTile::open_values() {
+  block_ = block_keys(c_.shape.v_dim * size_bytes(c_.a.v.dtype), c_.ops.lanes / 4);
+  open_stream(w_.v_rows, v_bytes_, k_rows_, j0_ + c_.keys, w_.v_rows + t_.keys, k_bytes_, true);
+}
+
+void RowTile::add_scores(int32_t first, KeyStream& stream) {
+  block_panel_.key_begin = first;
+  block_panel_.key_end = std::min(panel_.key_end, first + block_);
+  stream.ask((block_panel_.key_end - first) * k_bytes_);
+  c_.ops.scores_narrow(t_, block_panel_, k_, static_cast<int32_t>(c_.shape.head_dim));
 }
 
 void RowTile::weigh_all() {
   weigh(panel_, 0, full_, j0_);
   v_ = v_rows_.pointers(j0_, j0_ + keys_, w_.v_rows, c_.shape.v_dim, w_.staged, true);
+  std::replace(w_.v_rows, w_.v_rows + t_.keys, kNull, kNone);
+  if (seen_ != nullptr)
+    for (int32_t j = 0; j < t_.keys; ++j)
+      if (seen_[j] == 0) w_.v_rows[j] = kNone;
 }
 
-void RowTile::add_values(int32_t number) {
-  Panel p = block_of(number);
-  const void* ask[kBlock];
-  share(v_rows_, c_.shape.v_dim, w_.v_rows, number + 1, ask);
-  p.ask = ask;
-  if (p.key_begin >= p.key_end) return;
-  c_.ops.accumulate_narrow(t_, p, v_, static_cast<int32_t>(c_.shape.v_dim), seen_);
+void RowTile::add_values(int32_t first, KeyStream& stream) {
+  block_panel_.key_begin = first;
+  block_panel_.key_end = std::min(panel_.key_end, first + block_);
+  stream.ask((block_panel_.key_end - first) * v_bytes_);
+  c_.ops.accumulate_narrow(t_, block_panel_, v_, static_cast<int32_t>(c_.shape.v_dim));
+  if (first > panel_.key_begin) return;
   w_.fresh[0] = 0;
-  panel_.fresh = false;
+  block_panel_.fresh = false;
   std::fill_n(panel_.factor, panel_.rows, 1.0f);  // it has been taken into account
 }
 

@@ -3,6 +3,7 @@
 
 #include "backends/native/isa/tile_ops.h"
 #include "backends/native/key_rows.h"
+#include "backends/native/key_stream.h"
 #include "backends/native/key_words.h"
 #include "backends/native/tile_worker.h"
 #include "backends/native/tiles.h"
@@ -59,11 +60,17 @@ class RowTile {
   // Narrow rows, the n-th of `together` that go side by side: opens the tile at j0, false if none of
   // it is seen; then scores of all its keys, block by block; weights; values of all keys, likewise.
   bool open(int64_t j0, int64_t n, int64_t together);
-  void add_scores(int32_t number);
+  KeyRange open_keys() const { return {panel_.key_begin, panel_.key_end}; }
+  void open_scores(bool led);
+  void add_scores(int32_t first, KeyStream& stream);
   void weigh_all();
-  void add_values(int32_t number);
+  void open_values();
+  void add_values(int32_t first, KeyStream& stream);
   void end();
-  int32_t blocks() const;  // of kBlock keys, in the tile at hand
+  int32_t block() const { return block_; }  // keys of a block, of scores or values
+  // Its own, or one for all that go together.
+  KeyStream& stream() { return stream_; }
+  bool shares_stream() const { return heads_ > 1; }
   // Sinks, the division by the sum, and the rows' way out.
   void finish();
 
@@ -81,12 +88,13 @@ class RowTile {
   TileKind planned(int64_t j0) const;
   Edges place(Panel& panel, int32_t number, int64_t j0) const;
   bool seen_at_all(int64_t j0) const;
-  void locate(const KeyRows& keys, int64_t j0, int64_t count, const void** rows) const;
+  void locate(const KeyRows& keys, KeyRange within, int64_t j0, int64_t count,
+              const void** rows) const;
   bool enter(int64_t j0);
   void attend_keys(int64_t j0);
-  Panel block_of(int32_t number) const;
-  void share(const KeyRows& keys, int64_t dim, const void* const* rows, int32_t number,
-             const void** ask) const;
+  int32_t block_keys(int64_t row_bytes, int32_t step) const;
+  void open_stream(const void* const* rows, int64_t bytes, const KeyRows& then, int64_t then_begin,
+                   const void** then_rows, int64_t then_bytes, bool led);
   bool elementwise() const;
   void weigh(const Panel& panel, int32_t number, bool full, int64_t j0);
   void prefetch(const KeyRows& keys, int64_t dim, int64_t j0, int32_t panel) const;
@@ -102,13 +110,17 @@ class RowTile {
   const int64_t kv_head_, first_head_, stack_, first_;
   const int32_t rows_, panels_;
   const KeyRows k_rows_, v_rows_;
-  KeyRange range_;    // of the part at hand
-  int32_t keys_ = 0;  // of the tile at hand
+  const int64_t k_bytes_, v_bytes_;  // of a row, 0 where its elements lie apart
+  KeyRange range_;                   // of the part at hand
+  int32_t keys_ = 0;                 // of the tile at hand
   TileKind kind_ = TileKind::kPartial;
   KeyWords words_;
   // Narrow rows' own, of the tile at hand.
-  int64_t j0_ = 0, n_ = 0, together_ = 1;
-  Panel panel_{};
+  int64_t j0_ = 0, together_ = 1, heads_ = 1;  // heads whose rows of a key lie together
+  bool leads_ = true;                          // whether its stream is asked
+  int32_t block_ = 0;
+  KeyStream stream_;
+  Panel panel_{}, block_panel_{};  // of the tile, of a block of its keys
   bool full_ = false;
   RowPointers k_{}, v_{};
   const int32_t* seen_ = nullptr;  // keys of the tile that some row sees; null: all

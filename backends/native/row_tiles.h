@@ -51,12 +51,22 @@ class RowTiles {
     bool seen = true;
     for (int64_t n = 0; n < count_; ++n) seen = tile(n).open(j0, n, count_) && seen;
     if (!seen) return;
-    const int32_t blocks = tile(0).blocks();
-    for (int32_t block = 0; block < blocks; ++block)
-      each([&](RowTile& tile) { tile.add_scores(block); });
+    const bool led = led_to_ == j0;
+    led_to_ = j0 + c_.keys;
+    each([&](RowTile& tile) { tile.open_scores(led); });
+    each_block([](RowTile& tile, int32_t key, KeyStream& stream) { tile.add_scores(key, stream); });
     each([](RowTile& tile) { tile.weigh_all(); });
-    for (int32_t block = 0; block < blocks; ++block)
-      each([&](RowTile& tile) { tile.add_values(block); });
+    each([](RowTile& tile) { tile.open_values(); });
+    each_block([](RowTile& tile, int32_t key, KeyStream& stream) { tile.add_values(key, stream); });
+  }
+
+  template <class F>
+  void each_block(F&& f) {
+    const KeyRange keys = tile(0).open_keys();
+    for (int64_t key = keys.begin; key < keys.end; key += tile(0).block())
+      each([&](RowTile& of) {
+        f(of, static_cast<int32_t>(key), (of.shares_stream() ? tile(0) : of).stream());
+      });
   }
 
   RowTile& tile(int64_t n) { return *tiles_[static_cast<size_t>(n)]; }
@@ -70,6 +80,7 @@ class RowTiles {
   const Sequence& s_;
   const int64_t begin_, end_;
   int64_t count_ = 0;
+  int64_t led_to_ = -1;  // the tile of keys that the last one has asked for
   std::array<Worker, kMostTogether> workers_;
   std::array<std::optional<RowTile>, kMostTogether> tiles_;
 };

@@ -28,8 +28,6 @@ inline constexpr int kMaxKeys = 256;                // keys of one tile, at most
 inline constexpr int kScoreStride = kMaxKeys + 16;  // no power of two: rows share no cache set
 inline constexpr int kNarrowRows = 8;  // up to which reading K and V in place wins over packing
 
-// Keys that narrow rows of several heads take in turn: a register tile of scores of one row.
-inline constexpr int kBlock = 16;
 inline constexpr int kMostRowStep = 32;
 
 struct Tile {
@@ -57,7 +55,6 @@ struct Panel {
   int32_t first_key, last_key;  // the keys that some row may see: [first, last)
   int32_t key_begin, key_end;   // the same in whole groups of key_step, as scores are made
   bool fresh;                   // out holds nothing yet
-  const void* const* ask;       // narrow: at j % kBlock, a row to ask for meanwhile, or null
 };
 
 // What one row needs beyond scale and softcap. Keys count from the tile's first.
@@ -69,6 +66,14 @@ struct TileRow {
   const uint8_t* keep;           // [keys] or null
   int32_t* seen;                 // [keys] or null: set to nonzero where this row sees the key
 };
+
+// Keys whose scores of narrow rows fill a register tile: a vector of so many rows x keys.
+constexpr int32_t narrow_keys(int32_t lanes, int32_t rows) {
+  const int32_t block = lanes >= 16 ? 4 : lanes >= 8 ? 2 : 1;  // rows are taken in blocks of it
+  int32_t least = block;
+  while (rows % least != 0) least /= 2;
+  return lanes / least;
+}
 
 struct TileOps {
   int32_t row_step;     // rows of a register tile
@@ -93,10 +98,11 @@ struct TileOps {
   void (*accumulate)(const Tile& tile, const Panel& panel);
 
   // A panel of at most kNarrowRows rows: K and V are read where they lie. Rows of k and v have
-  // adjacent elements (step 1), and there is an address or null for a whole group of key_step.
+  // adjacent elements (step 1), and there is an address for each key of the panel, which has whole
+  // groups of narrow_keys().
   void (*scores_narrow)(const Tile& tile, const Panel& panel, const RowPointers& k, int32_t dim);
-  void (*accumulate_narrow)(const Tile& tile, const Panel& panel, const RowPointers& v, int32_t dim,
-                            const int32_t* seen);
+  void (*accumulate_narrow)(const Tile& tile, const Panel& panel, const RowPointers& v,
+                            int32_t dim);
 
   void (*store)(const float* from, float scale, int32_t dim, void* to, int64_t step, Elem elem);
 };
