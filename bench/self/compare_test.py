@@ -82,6 +82,7 @@ def main(compare, worker):
         (["--cases", "prefill3"], "--cases names 'prefill3'"),
         (["--peer", "case"], "--peer names 'case', expected all or some of ggml, "),
         (["--exec", "vllm"], "--exec is 'vllm', expected NAME=VALUE"),
+        (["--exec", "shop=/no/shop open"], "the command of shop is '/no/shop open', expected a program to begin it"),
     ):
         done = run(compare, "--worker", worker, *words)
         assert done.returncode != 0 and expected in done.stderr, done.stderr
