@@ -117,6 +117,14 @@ Status available(Isa isa) {
           0};
 }
 
+bool has_byte_lookup() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512vbmi");
+#else
+  return false;
+#endif
+}
+
 bool bf16_dot_products_pay() {
 #if defined(__x86_64__)
   return !__builtin_cpu_is("intel");

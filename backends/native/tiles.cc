@@ -285,6 +285,21 @@ uint64_t tiles_workspace_bytes(const TileOps& ops, const AttentionArgs& a, const
   return Scratch::bytes(Memory(call, plan_tasks(call, workers)).per_worker(workers), workers);
 }
 
+namespace {
+
+// Whether narrow tiles read this cache of bytes where it lies (isa/bytes-inl.h): packed ones hold
+// pairs, whose scale cannot be told from theirs. Of ragged rows the lengths are not known here.
+bool reads_bytes(const AttentionArgs& a) {
+  const auto bytes_or_bf16 = [](const TensorView& t) {
+    return t.dtype == DType::kBF16 || size_bytes(t.dtype) == 1;
+  };
+  const CallShape s = call_shape(a);
+  return has_byte_lookup() && bytes_or_bf16(a.k) && bytes_or_bf16(a.v) && !must_stage(a) &&
+         !s.ragged && a.q.dim(1) * s.group() <= kNarrowRows;
+}
+
+}  // namespace
+
 Status tiles_take(const TileOps& ops, const AttentionArgs& a) {
   if (ops.word_values == 1) return {};
   if (a.q.dtype != DType::kBF16)
@@ -294,9 +309,10 @@ Status tiles_take(const TileOps& ops, const AttentionArgs& a) {
   if (a.out.dtype != DType::kBF16)
     return {ErrorCode::kUnsupported,
             "out dtype is f32, expected bf16, to which weights are rounded", 0};
-  if (a.k.dtype != DType::kBF16 || a.v.dtype != DType::kBF16)
+  if ((a.k.dtype != DType::kBF16 || a.v.dtype != DType::kBF16) && !reads_bytes(a))
     return {ErrorCode::kUnsupported,
-            "k and v are a cache of another dtype than bf16, which this kernel's dot products take",
+            "k and v are a cache of another dtype than bf16, which this kernel's dot products take "
+            "of a few dense rows alone, and with AVX-512 VBMI",
             0};
   return {};
 }

@@ -131,6 +131,8 @@ inline void with_elem(Elem elem, F&& f) {
 
 template <class Words>
 void scores_narrow(const Tile& t, const Panel& p, const RowPointers& k, int32_t dim) {
+  if constexpr (Words::kValues == 2)
+    if (k.elem != Elem::kBF16) return kByteOps.scores(t, p, k, dim);
   with_elem<Words>(k.elem, [&]<Elem elem>() {
     each_block_of_rows(
         p.rows, [&]<int rows>(int row) { narrow_scores_of<Words, elem, rows>(t, p, k, dim, row); });
@@ -139,6 +141,8 @@ void scores_narrow(const Tile& t, const Panel& p, const RowPointers& k, int32_t 
 
 template <class Words>
 void accumulate_narrow(const Tile& t, const Panel& p, const RowPointers& v, int32_t dim) {
+  if constexpr (Words::kValues == 2)
+    if (v.elem != Elem::kBF16) return kByteOps.accumulate(t, p, v, dim);
   with_elem<Words>(v.elem, [&]<Elem elem>() {
     each_block_of_rows(p.rows, [&]<int rows>(int row) {
       int d = 0;

@@ -17,7 +17,7 @@ struct RowPointers {
   const void* const* rows;
   int64_t step;
   Elem elem;
-  float scale = 1.0f;  // 1 where words hold pairs
+  float scale = 1.0f;  // 1 where packed words hold pairs
 };
 
 // One tile of keys, and what its panels have in common.
@@ -107,8 +107,15 @@ struct TileOps {
   void (*store)(const float* from, float scale, int32_t dim, void* to, int64_t step, Elem elem);
 };
 
+// scores_narrow and accumulate_narrow of rows in bf16 pairs over caches of bytes.
+struct ByteOps {
+  void (*scores)(const Tile& tile, const Panel& panel, const RowPointers& k, int32_t dim);
+  void (*accumulate)(const Tile& tile, const Panel& panel, const RowPointers& v, int32_t dim);
+};
+
 extern const TileOps kPortableOps;
 #if defined(__x86_64__)
+extern const ByteOps kByteOps;
 extern const TileOps kAvx2Ops, kAvx512Ops, kAvx512Bf16Ops, kAmxBf16Ops;
 #endif
 
