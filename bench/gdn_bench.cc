@@ -1,20 +1,32 @@
-// gdn on native: every row x prefill and decode x chunk sizes, beside the token recurrence as its
-// five lines stand in gdn_params.h. A call is compared with that recurrence in float64 before it is
-// timed; one that is wrong fails in place of printing a time.
+// gdn on native: every row x prefill and decode x chunk sizes. A call is compared with the token
+// recurrence in float64 before it is timed; one that is wrong fails in place of printing a time.
 //   gdn/native/avx512/prefill4096_h1x1_d128_f32/chunk64/threads:1
-//   recurrence/...    the five lines in f32 on one thread, compiled as the rest of the program
-// FLOP/s count 6 k_dim v_dim a token and head: three products with the state.
+//   .../chunk1/...        the row's recurrence, all tokens in one call
+//   .../one_by_one/...    the row's recurrence, a call for each token: decode on a warm state
+//   recurrence/...        the five lines of gdn_params.h in f32, compiled as the rest of the program
+// GFLOP/s count 6 k_dim v_dim a token and head, three products with the state, however they are
+// made; of_fma_peak the matrix work that is needed (matrix_flop) against the f32 FMA peak:
+//   chunk of C tokens   3 C k_dim v_dim with the state, C^2 k_dim for the lower halves of K K^T and
+//                       Q K^T, C^2 v_dim for the substitution and the product with U; times 2 for
+//                       multiply and add
+//   one token           4 k_dim v_dim: decay, prediction, update and output; times 2
+// decode reads and writes every state once: of_read_peak is that against the read bandwidth, with
+// states that rotate beyond the caches; decode_warm has one set of them.
 #include <benchmark/benchmark.h>
 
 #include <cmath>
 #include <functional>
+#include <new>
 #include <string>
 #include <vector>
 
 #include "attend/operator.h"
 #include "attend/parallel.h"
 #include "attend/registry.h"
+#include "backends/native/gdn_call.h"
 #include "bench/support/bench_main.h"
+#include "bench/support/machine.h"
+#include "bench/support/peak.h"
 #include "bench/support/samples.h"
 #include "tests/support/element.h"
 #include "tests/support/noise.h"
@@ -26,6 +38,7 @@ struct GdnCase {
   const char* label;
   int64_t batch, seqlen, k_heads, v_heads, dim;
   DType dtype;
+  bool rotates = false;  // states from beyond the caches
   std::string name() const {
     return std::string(label) + "_b" + std::to_string(batch) + "_h" + std::to_string(k_heads) +
            "x" + std::to_string(v_heads) + "_d" + std::to_string(dim) + "_" + attend::name(dtype);
@@ -35,19 +48,36 @@ struct GdnCase {
 constexpr GdnCase kCases[] = {{"prefill4096", 1, 4096, 1, 1, 128, DType::kF32},
                               {"prefill4096", 1, 4096, 1, 1, 128, DType::kBF16},
                               {"prefill1024", 1, 1024, 4, 8, 128, DType::kBF16},
-                              {"decode", 8, 1, 4, 8, 128, DType::kBF16}};
+                              {"prefill128", 1, 128, 4, 8, 128, DType::kBF16},
+                              {"prefill20", 1, 20, 4, 8, 128, DType::kBF16},
+                              {"decode", 8, 1, 4, 8, 128, DType::kBF16, true},
+                              {"decode_warm", 1, 1, 4, 8, 128, DType::kBF16}};
+
+// Memory that begins a cache line, as frameworks give it.
+template <class T>
+struct Lines {
+  using value_type = T;
+  T* allocate(size_t n) {
+    return static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{64}));
+  }
+  void deallocate(T* p, size_t) { ::operator delete (p, std::align_val_t{64}); }
+  friend bool operator==(const Lines&, const Lines&) { return true; }
+};
+using Bytes = std::vector<std::byte, Lines<std::byte>>;
+using Floats = std::vector<float, Lines<float>>;
 
 // The tensors of a case; values are rounded to the case's type, and known in f32 and f64.
 struct Call {
   GdnCase c;
-  std::vector<std::byte> q, k, v, out;
-  std::vector<float> qf, kf, vf, g, beta, state, start;
+  Bytes q, k, v, out;
+  std::vector<float> qf, kf, vf, g, beta;
+  Floats state, start;
   GdnArgs args;
   GdnParams params;
 
   explicit Call(const GdnCase& the_case) : c(the_case) {
-    const auto fill = [&](const char* what, std::vector<std::byte>& to, std::vector<float>& copy,
-                          int64_t heads, double spread) {
+    const auto fill = [&](const char* what, Bytes& to, std::vector<float>& copy, int64_t heads,
+                          double spread) {
       const int64_t n = c.batch * c.seqlen * heads * c.dim, size = size_bytes(c.dtype);
       to.resize(static_cast<size_t>(n * size));
       for (int64_t i = 0; i < n; ++i) {
@@ -72,7 +102,7 @@ struct Call {
     for (int64_t i = 0; i < c.batch * c.v_heads * c.dim * c.dim; ++i)
       start.push_back(0.1f * testing::normal(testing::hash(5, static_cast<uint64_t>(i))));
     state = start;
-    const auto tokens = [&](std::vector<std::byte>& x, int64_t heads) {
+    const auto tokens = [&](Bytes& x, int64_t heads) {
       return contiguous(x.data(), c.dtype, {c.batch, c.seqlen, heads, c.dim});
     };
     args.q = tokens(q, c.k_heads);
@@ -84,14 +114,27 @@ struct Call {
     args.state = contiguous(state.data(), DType::kF32, {c.batch, c.v_heads, c.dim, c.dim});
   }
 
-  double flop() const {
-    return 6.0 * static_cast<double>(c.batch * c.seqlen * c.v_heads * c.dim * c.dim);
+  double tokens_heads() const { return static_cast<double>(c.batch * c.seqlen * c.v_heads); }
+  double flop() const { return 6.0 * tokens_heads() * static_cast<double>(c.dim * c.dim); }
+
+  // Of one sequence and head, with chunks of so many tokens; 1 = the recurrence.
+  double matrix_flop(int64_t chunk) const {
+    const auto d = static_cast<double>(c.dim);
+    double flop = 0;
+    for (int64_t first = 0; first < c.seqlen; first += chunk) {
+      const auto n = static_cast<double>(std::min(chunk, c.seqlen - first));
+      flop += n == 1 ? 8 * d * d : 6 * n * d * d + 4 * n * n * d;
+    }
+    return flop;
+  }
+  double state_bytes() const {
+    return 2.0 * static_cast<double>(start.size() * sizeof(float));  // read and written
   }
 };
 
 // The recurrence over a whole call, in T.
-template <class T>
-void recurrence(const Call& call, std::vector<T>& state, std::vector<T>& out) {
+template <class T, class State>
+void recurrence(const Call& call, State& state, std::vector<T>& out) {
   const GdnCase& c = call.c;
   const int64_t d = c.dim;
   const T scale = T(1) / std::sqrt(static_cast<T>(d));
@@ -116,11 +159,11 @@ void recurrence(const Call& call, std::vector<T>& state, std::vector<T>& out) {
     }
 }
 
-template <class T, class Want>
-double relative_rms(const std::vector<T>& got, const std::vector<Want>& want) {
+template <class Got>
+double relative_rms(const Got& got, const std::vector<double>& want) {
   double error = 0, size = 0;
   for (size_t n = 0; n < want.size(); ++n) {
-    const double w = static_cast<double>(want[n]), e = static_cast<double>(got[n]) - w;
+    const double w = want[n], e = static_cast<double>(got[n]) - w;
     error += e * e;
     size += w * w;
   }
@@ -131,14 +174,14 @@ struct Gold {
   std::vector<double> state, out;
   explicit Gold(const Call& call)
       : state(call.start.begin(), call.start.end()), out(call.vf.size()) {
-    recurrence<double>(call, state, out);
+    recurrence(call, state, out);
   }
 };
 
 // Empty, or what is wrong with out and state.
 template <class T>
 std::string verdict(const Call& call, const Gold& gold, const std::vector<T>& out,
-                    const std::vector<float>& state) {
+                    const Floats& state) {
   const double allowed_out = call.c.dtype == DType::kBF16 ? 8e-3 : 1e-5,
                allowed_state = call.c.dtype == DType::kBF16 ? 5e-3 : 1e-5;
   const double e_out = relative_rms(out, gold.out), e_state = relative_rms(state, gold.state);
@@ -146,28 +189,62 @@ std::string verdict(const Call& call, const Gold& gold, const std::vector<T>& ou
   return "relative RMS of out " + std::to_string(e_out) + ", of state " + std::to_string(e_state);
 }
 
-void report(benchmark::State& state, const Call& call, const Samples& samples) {
+void report(benchmark::State& state, const Call& call, int64_t chunk, const Samples& samples,
+            int threads) {
   count(state, samples);
   state.counters["GFLOP/s"] = call.flop() / samples.best() * 1e-9;
-  state.counters["us/token/head"] =
-      samples.best() * 1e6 / static_cast<double>(call.c.batch * call.c.seqlen * call.c.v_heads);
+  state.counters["us/token/head"] = samples.best() * 1e6 / call.tokens_heads();
+  if (call.c.seqlen == 1) return count_bytes(state, samples, call.state_bytes(), threads);
+  const double flop = call.matrix_flop(chunk) * static_cast<double>(call.c.batch * call.c.v_heads);
+  state.counters["matrix_flop"] = flop / call.tokens_heads();
+  state.counters["of_fma_peak"] = flop / samples.best() / peak(threads).f32_fma;
+}
+
+enum class Way : uint8_t { kWhole, kOneByOne };
+
+// The call as it is, or a call for each of its tokens.
+std::function<void()> runner(Call& call, const std::string& row, Way way) {
+  if (way == Way::kWhole)
+    return [&call, row] { GatedDeltaNet().run_kernel(row, call.args, call.params); };
+  return [&call, row] {
+    GatedDeltaNet op;
+    for (int64_t t = 0; t < call.c.seqlen; ++t) {
+      GdnArgs one = call.args;
+      for (TensorView* x : {&one.q, &one.k, &one.v, &one.out, &one.g, &one.beta}) {
+        x->data = static_cast<char*>(x->data) + t * x->stride[1] * size_bytes(x->dtype);
+        x->shape[1] = 1;
+      }
+      op.run_kernel(row, one, call.params);
+    }
+  };
 }
 
 void time_row(benchmark::State& state, const GdnCase& c, const std::string& row, int32_t chunk,
-              int threads) {
+              Way way, int threads) {
   try {
     set_num_threads(threads);
     Call call(c);
     call.params.chunk_size = chunk;
     const Gold gold(call);
-    const auto run = [&] { GatedDeltaNet().run_kernel(row, call.args, call.params); };
-    run();
+    const auto once = runner(call, row, way);
+    once();
     std::vector<double> out;
     for (size_t n = 0; n < call.vf.size(); ++n)
       out.push_back(testing::load(c.dtype, call.out.data() + n * size_t(size_bytes(c.dtype))));
     if (const std::string wrong = verdict(call, gold, out, call.state); !wrong.empty())
       return fail(state, wrong);
-    report(state, call, take_samples(state, calls_per_sample(run), threads, run));
+    std::vector<Floats> states(1, call.start);
+    while (c.rotates && static_cast<double>(states.size()) * call.state_bytes() / 2 <
+                            static_cast<double>(bytes_beyond_cache()))
+      states.push_back(call.start);
+    size_t at = 0;
+    const auto run = [&] {
+      call.args.state.data = states[at].data();
+      at = (at + 1) % states.size();
+      once();
+    };
+    report(state, call, way == Way::kOneByOne ? 1 : native::chunk_tokens(chunk),
+           take_samples(state, calls_per_sample(run), threads, run), threads);
   } catch (const std::exception& e) {
     fail(state, e.what());
   }
@@ -177,11 +254,11 @@ void time_recurrence(benchmark::State& state, const GdnCase& c) {
   Call call(c);
   const Gold gold(call);
   std::vector<float> out(call.vf.size());
-  recurrence<float>(call, call.state, out);
+  recurrence(call, call.state, out);
   if (const std::string wrong = verdict(call, gold, out, call.state); !wrong.empty())
     return fail(state, wrong);
-  const auto run = [&] { recurrence<float>(call, call.state, out); };
-  report(state, call, take_samples(state, calls_per_sample(run), 1, run));
+  const auto run = [&] { recurrence(call, call.state, out); };
+  report(state, call, 1, take_samples(state, calls_per_sample(run), 1, run), 1);
 }
 
 void add_all() {
@@ -193,14 +270,18 @@ void add_all() {
         [&c](benchmark::State& s) { time_recurrence(s, c); });
     for (const GdnKernel& row : Registry::global().gdn_kernels(DeviceType::kNative)) {
       if (!row.available(Device{})) continue;
+      if (c.seqlen > 1)
+        add(std::string(row.name) + "/" + c.name() + "/one_by_one/threads:1",
+            [=, &c, name = std::string(row.name)](benchmark::State& s) {
+              time_row(s, c, name, 64, Way::kOneByOne, 1);
+            });
       for (int32_t chunk : {1, 16, 32, 64, 128}) {
         if (c.seqlen == 1 && chunk != 64) continue;
         for (int threads : {1, num_threads()}) {
-          if (threads > 1 && c.batch * c.v_heads == 1) continue;  // one task
           add(std::string(row.name) + "/" + c.name() + "/chunk" + std::to_string(chunk) +
                   "/threads:" + std::to_string(threads),
               [=, &c, name = std::string(row.name)](benchmark::State& s) {
-                time_row(s, c, name, chunk, threads);
+                time_row(s, c, name, chunk, Way::kWhole, threads);
               });
           if (threads == 1 && num_threads() == 1) break;
         }

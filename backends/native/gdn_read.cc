@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "backends/native/convert.h"
+#include "backends/native/elem.h"
 #include "backends/native/gdn_call.h"
 #include "ops/gdn/rows.h"
 
@@ -51,22 +52,23 @@ void read_inputs(const GdnHead& h, const Channels& at, int64_t first, int64_t n)
   }
 }
 
-// Calls use(token, row) with the rows of a part, each padded with zeros; they stay until the next
-// part.
+// Rows of a part to rows to(token), the parts of each panel `group` apart, times `factor`.
 template <class F>
-void for_rows(const GdnHead& h, Part part, int64_t first, int64_t n, float* to, F&& use) {
+void read_rows(const GdnHead& h, Part part, int64_t first, int64_t n, float factor, int64_t group,
+               F&& to) {
   const Channels at = channels_of(h, part);
   const GdnArgs& a = h.c.a;
+  const auto count = static_cast<int32_t>(at.count),
+             width = static_cast<int32_t>(part == Part::kV ? h.c.v_panels * h.c.panel : at.stride);
   if (a.mixed_qkv) {
     read_inputs(h, at, first, n);
     const float* const weight = h.m.weight + at.weight;
     const int64_t stride = weight_stride(h.c), taps = h.c.shape.taps;
     for (int64_t i = 0; i < n; ++i) {
-      float* const row = part == Part::kV ? to : to + i * at.stride;
       h.c.ops.convolve(h.m.raw + i * at.stride, at.stride, weight, stride,
                        static_cast<int32_t>(taps), weight + taps * stride, h.c.p.conv_silu,
-                       static_cast<int32_t>(at.stride), row);
-      use(i, row);
+                       static_cast<int32_t>(at.stride), h.m.row);
+      h.c.ops.load_row(h.m.row, 1, Elem::kF32, factor, count, width, to(i), group);
     }
     return;
   }
@@ -75,12 +77,32 @@ void for_rows(const GdnHead& h, Part part, int64_t first, int64_t n, float* to, 
                                                       : a.v,
                                    h.c.shape, h.s);
   const int64_t head = part == Part::kV ? h.c.shape.v_head(h.head) : h.c.shape.k_head(h.head);
-  for (int64_t i = 0; i < n; ++i) {
-    float* const row = part == Part::kV ? to : to + i * at.stride;
-    load_row(from.at(first + i, head), from.dim, from.dtype, at.count, row);
-    std::fill(row + at.count, row + at.stride, 0.0f);
-    use(i, row);
-  }
+  for (int64_t i = 0; i < n; ++i)
+    h.c.ops.load_row(from.at(first + i, head), from.dim, elem_of(from.dtype), factor, count, width,
+                     to(i), group);
+}
+
+// Asks for rows [first, first + n) of a head, which lie apart from the last run's where tokens have
+// several heads.
+void ask_rows(const RowsView& rows, int64_t head, int64_t dim, int64_t first, int64_t n) {
+  if (rows.dim != 1) return;
+  for (int64_t i = first; i < first + n; ++i)
+    for (int64_t byte = 0; byte < dim * size_bytes(rows.dtype); byte += 64)
+      __builtin_prefetch(rows.at(i, head) + byte, 0, 2);
+}
+
+// While tokens [first, first + n) are worked on, their rows of out come into a cache, and the rows
+// of the run behind them.
+void ask_ahead(const GdnHead& h, int64_t first, int64_t n) {
+  const GdnArgs& a = h.c.a;
+  const GdnShape& s = h.c.shape;
+  const int64_t next = first + n, many = std::min(h.c.tokens, h.s.len - next);
+  if (n == 1) return;
+  ask_rows(token_rows(a.out, s, h.s), h.head, s.v_dim, first, n);
+  if (a.mixed_qkv) return;
+  ask_rows(token_rows(a.q, s, h.s), s.k_head(h.head), s.k_dim, next, many);
+  ask_rows(token_rows(a.k, s, h.s), s.k_head(h.head), s.k_dim, next, many);
+  ask_rows(token_rows(a.v, s, h.s), s.v_head(h.head), s.v_dim, next, many);
 }
 
 // 1 / (|x| + eps); 0 of zeros. Squares that f32 cannot hold are summed again in f64.
@@ -96,18 +118,22 @@ float inverse_length(const GdnOps& ops, const float* x, int64_t n, float eps) {
 
 void read_qkv(const GdnHead& h, int64_t first, int64_t n) {
   const GdnCall& c = h.c;
-  const auto width = static_cast<int32_t>(c.k_stride);
-  const auto normalise = [&](float* row, float scale) {
-    if (c.p.normalize_qk) scale *= inverse_length(c.ops, row, c.k_stride, c.p.l2_eps);
-    if (scale != 1.0f) c.ops.scale(row, scale, width, row);
+  const float scale = *c.p.softmax_scale;
+  const auto to_rows = [&](float* rows) {
+    return [=, &c](int64_t i) { return rows + i * c.k_stride; };
   };
-  for_rows(h, Part::kQ, first, n, h.m.q,
-           [&](int64_t, float* row) { normalise(row, *c.p.softmax_scale); });
-  for_rows(h, Part::kK, first, n, h.m.k, [&](int64_t, float* row) { normalise(row, 1.0f); });
-  for_rows(h, Part::kV, first, n, h.m.row, [&](int64_t i, const float* row) {
-    for (int64_t p = 0; p < c.v_panels; ++p)
-      std::copy_n(row + p * c.panel, c.panel, h.m.v + (p * c.tokens + i) * c.panel);
-  });
+  // A scale comes after normalising: lengths are of the rows as they are.
+  read_rows(h, Part::kQ, first, n, c.p.normalize_qk ? 1.0f : scale, c.panel, to_rows(h.m.q));
+  read_rows(h, Part::kK, first, n, 1.0f, c.panel, to_rows(h.m.k));
+  read_rows(h, Part::kV, first, n, 1.0f, c.tokens * c.panel,
+            [&](int64_t i) { return h.m.v + i * c.panel; });
+  if (!c.p.normalize_qk) return;
+  const auto width = static_cast<int32_t>(c.k_stride);
+  for (int64_t i = 0; i < n; ++i) {
+    float *const q = h.m.q + i * width, *const k = h.m.k + i * width;
+    c.ops.scale(q, scale * inverse_length(c.ops, q, width, c.p.l2_eps), width, q);
+    c.ops.scale(k, inverse_length(c.ops, k, width, c.p.l2_eps), width, k);
+  }
 }
 
 // Below -1e4 every decay is 0; the bound keeps sums and their differences finite.
@@ -180,6 +206,7 @@ void read_head(const GdnHead& h) {
 }
 
 void read_tokens(const GdnHead& h, int64_t first, int64_t n) {
+  ask_ahead(h, first, n);
   read_qkv(h, first, n);
   read_gates(h, first, n);
   if (h.c.per_channel) read_channel_decays(h, first, n);

@@ -1,8 +1,8 @@
 // The gated delta rule over a run of tokens of one head.
 //
-// The state is kept transposed, as panels of value dims [k_dim][panel], so that every product has
-// its right operand in rows of a panel: value dims never meet, and one panel of the state (16 KiB
-// with AVX-512 at k_dim 128) stays in the first-level cache through a whole run.
+// A chunk has the state transposed, as panels of value dims [k_dim][panel], so that every product
+// has its right operand in rows of a panel: value dims never meet, and one panel of the state
+// (16 KiB with AVX-512 at k_dim 128) stays in the first-level cache. Steps have it by value rows.
 //
 //   chunk of n tokens (reference/operators.md 2.9; G = sums of g, every exponent <= 0)
 //     once        A = -strict_lower(beta (K K^T) o D), P = lower((Q K^T) o D), D_ij = exp(G_i-G_j)
@@ -10,24 +10,16 @@
 //                 O = (e^G Q) S + P U;  S = e^{G_n} S + (e^{G_n - G} K)^T U
 //   steps         the recurrence itself, for single tokens, last parts of a few tokens, decays per
 //                 channel and chunk_size 1
-//   cost          a token and head: 6 k_dim v_dim FLOP either way, and 4 n max(k_dim, v_dim) for a
-//                 chunk's triangles
+//   cost          a token and head: a chunk 6 k_dim v_dim FLOP and 2 n (k_dim + v_dim) for its
+//                 triangles; a step 8 k_dim v_dim, half of it bound by loads and stores
 #include <cmath>
 
 #include "backends/native/gdn_call.h"
-#include "ops/gdn/rows.h"
 
 namespace attend::native {
 namespace {
 
 using Onto = GdnOps::Onto;
-
-// Points `rows` at the value rows of one slot of a state.
-int64_t point_rows(const GdnHead& h, const TensorView& t) {
-  float* const base = state_head(t, h.s.slot, h.head);
-  for (int64_t v = 0; v < h.c.shape.v_dim; ++v) h.m.rows[v] = base + v * t.stride[2];
-  return t.stride[3];
-}
 
 // Rows of k whose tokens are `factor` of what they were.
 template <class F>
@@ -65,41 +57,18 @@ void make_triangles(const GdnHead& h, int64_t n) {
 
 }  // namespace
 
-void load_state(const GdnHead& h) {
+void run_steps(const GdnHead& h, int64_t n, const GdnRows& from, const GdnRows& to) {
   const GdnCall& c = h.c;
-  const int64_t k_dim = c.shape.k_dim;
-  if (!c.a.state) {
-    std::fill_n(h.m.state, c.v_panels * k_dim * c.panel, 0.0f);
-    return;
-  }
-  const int64_t step = point_rows(h, c.a.state);
-  c.ops.to_panels(h.m.rows, step, static_cast<int32_t>(c.shape.v_dim), static_cast<int32_t>(k_dim),
-                  h.m.state);
-}
-
-void store_state(const GdnHead& h) {
-  const TensorView& to = h.c.a.final_state ? h.c.a.final_state : h.c.a.state;
-  if (!to) return;
-  const int64_t step = point_rows(h, to);
-  h.c.ops.from_panels(h.m.state, static_cast<int32_t>(h.c.shape.v_dim),
-                      static_cast<int32_t>(h.c.shape.k_dim), h.m.rows, step);
-}
-
-void run_steps(const GdnHead& h, int64_t n) {
-  const GdnCall& c = h.c;
-  const int64_t stride = c.k_stride;
+  const int64_t stride = c.k_stride, at = h.first_panel * c.tokens * c.panel;
   for (int64_t i = 0; i < n; ++i) {
     float *const growth = h.m.left_q + i * stride, *const decayed = h.m.left_k + i * stride;
     const float* const k = h.m.k + i * stride;
     if (!c.per_channel) std::fill_n(growth, stride, static_cast<float>(std::expm1(h.m.g[i])));
     for (int64_t e = 0; e < stride; ++e) decayed[e] = k[e] + growth[e] * k[e];
   }
-  for (int64_t p = 0; p < c.v_panels; ++p) {
-    const int64_t at = p * c.tokens * c.panel;
-    c.ops.steps(h.m.state + p * c.shape.k_dim * c.panel, static_cast<int32_t>(c.shape.k_dim),
-                static_cast<int32_t>(n), stride, h.m.left_q, h.m.left_k, h.m.k, h.m.q, h.m.beta,
-                h.m.v + at, h.m.out + at);
-  }
+  c.ops.steps({from.base, to.base, from.row, to.row, static_cast<int32_t>(h.v_dims()),
+               static_cast<int32_t>(stride), static_cast<int32_t>(n), stride, h.m.left_q,
+               h.m.left_k, h.m.k, h.m.q, h.m.beta, h.m.v + at, h.m.out + at, c.tokens * c.panel});
 }
 
 void run_chunk(const GdnHead& h, int64_t n) {
@@ -113,13 +82,11 @@ void run_chunk(const GdnHead& h, int64_t n) {
   scale_rows(h, m.q, n, m.left_q, [&](int64_t i) { return exp_of(m.g[i]); });
   scale_rows(h, m.k, n, m.k, [&](int64_t i) { return exp_of(last - m.g[i]); });
   std::fill_n(m.growth, k_dim, static_cast<float>(std::expm1(last)));
-  for (int64_t p = 0; p < c.v_panels; ++p) {
+  for (int64_t p = h.first_panel; p < h.last_panel; ++p) {
     float* const state = m.state + p * k_dim * c.panel;
     float* const u = m.v + p * c.tokens * c.panel;
     float* const out = m.out + p * c.tokens * c.panel;
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t e = 0; e < c.panel; ++e) u[i * c.panel + e] *= m.beta[i];
-    c.ops.multiply(u, c.panel, rows, Onto::kItself, nullptr, m.left_k, c.k_stride, 1, state, k_dim);
+    c.ops.multiply(u, c.panel, rows, Onto::kScaled, m.beta, m.left_k, c.k_stride, 1, state, k_dim);
     c.ops.solve(u, rows, m.a, c.a_stride);
     c.ops.multiply(out, c.panel, rows, Onto::kZero, nullptr, m.left_q, c.k_stride, 1, state, k_dim);
     c.ops.lower(out, u, rows, m.p, c.a_stride);

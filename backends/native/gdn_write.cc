@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backends/native/convert.h"
+#include "backends/native/elem.h"
 #include "backends/native/gdn_call.h"
 #include "ops/gdn/rows.h"
 
@@ -32,14 +33,26 @@ void normalise(const GdnHead& h, const std::byte* z, int64_t z_step) {
 void write_tokens(const GdnHead& h, int64_t first, int64_t n) {
   const GdnCall& c = h.c;
   const RowsView out = token_rows(c.a.out, c.shape, h.s);
-  const RowsView z = c.a.z ? token_rows(c.a.z, c.shape, h.s) : RowsView{};
+  const Elem elem = elem_of(out.dtype);
+  const auto dims = static_cast<int32_t>(h.v_dims());
+  const float* const values = h.m.out + h.first_panel * c.tokens * c.panel;
+  const auto to = [&](int64_t i) {
+    return out.at(first + i, h.head) + h.first_v() * out.dim * size_bytes(out.dtype);
+  };
+  if (!c.a.z) {
+    for (int64_t i = 0; i < n; ++i)
+      c.ops.store_row(values + i * c.panel, c.tokens * c.panel, dims, to(i), out.dim, elem);
+    return;
+  }
+  const RowsView z = token_rows(c.a.z, c.shape, h.s);
   std::fill_n(h.m.row, c.v_stride, 0.0f);
   std::fill_n(h.m.z, c.v_stride, 0.0f);
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t p = 0; p < c.v_panels; ++p)
-      std::copy_n(h.m.out + (p * c.tokens + i) * c.panel, c.panel, h.m.row + p * c.panel);
-    if (c.a.z) normalise(h, z.at(first + i, h.head), z.dim);
-    store_row(h.m.row, c.shape.v_dim, out.at(first + i, h.head), out.dim, out.dtype);
+      std::copy_n(values + (p * c.tokens + i) * c.panel,
+                  std::min(c.panel, c.shape.v_dim - p * c.panel), h.m.row + p * c.panel);
+    normalise(h, z.at(first + i, h.head), z.dim);
+    c.ops.store_row(h.m.row, c.panel, dims, to(i), out.dim, elem);
   }
 }
 

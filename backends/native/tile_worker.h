@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "backends/native/elem.h"
 #include "backends/native/isa/tile_ops.h"
 #include "ops/common/layout.h"
 #include "ops/common/split_plan.h"
@@ -24,17 +25,6 @@ inline constexpr int64_t kRowsBytes = 2 << 20;
 inline constexpr int64_t kKeptScoresBytes = 256 << 10;
 
 inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
-inline Elem elem_of(DType dtype) {
-  switch (dtype) {
-    case DType::kF16: return Elem::kF16;
-    case DType::kBF16: return Elem::kBF16;
-    case DType::kF8E4M3: return Elem::kF8E4M3;
-    case DType::kF8E5M2: return Elem::kF8E5M2;
-    case DType::kI8: return Elem::kI8;
-    default: return Elem::kF32;
-  }
-}
 
 // Stacks of narrow tiles that one task takes at most.
 inline constexpr int64_t kMostTogether = 8;

@@ -5,12 +5,12 @@
 //   multiply    register tiles of kRowStep rows x one panel (2 vectors)
 //   solve       the same tile for what lies before its rows, then a triangle in registers
 //   lower       likewise
-//   steps       two passes over a panel of the state a token, both from the first-level cache: the
-//               prediction, then update and output; four sums side by side hide an FMA's latency
+//   steps       gdn_steps-inl.h
 //
 // A triangle's upper half is not read, so a NaN of a later token cannot reach an earlier one.
 #pragma once
 #include "backends/native/isa/gdn_ops.h"
+#include "backends/native/isa/gdn_steps-inl.h"
 #include "backends/native/isa/tile-inl.h"
 
 namespace attend::native::ATTEND_ISA {
@@ -27,6 +27,15 @@ inline void with_rows(int32_t rows, F&& f) {
   if constexpr (most > 1)
     if (rows < most) return with_rows<most - 1>(rows, static_cast<F&&>(f));
   f(Count<most>{});
+}
+// And f(first row, number of rows) for register tiles of all rows, as equal as can be: 64 rows are
+// 13 + 13 + 13 + 13 + 12, where 4 rows left over would wait for their sums.
+template <class F>
+inline void for_tiles(int32_t rows, F&& f) {
+  if (rows <= 0) return;
+  const int32_t tiles = (rows + kRowStep - 1) / kRowStep, step = (rows + tiles - 1) / tiles;
+  for (int32_t i = 0; i < rows; i += step)
+    with_rows(rows - i < step ? rows - i : step, [&](auto count) { f(i, count); });
 }
 
 template <int rows>
@@ -48,116 +57,70 @@ inline void store_tile(const VF (&acc)[kRowStep][2], float* to, int64_t stride) 
 }
 
 inline void gdn_multiply(float* to, int64_t to_stride, int32_t rows, GdnOps::Onto onto,
-                         const float* growth, const float* left, int64_t row, int64_t word,
+                         const float* factor, const float* left, int64_t row, int64_t word,
                          const float* right, int32_t words) {
-  for (int32_t i = 0; i < rows; i += kRowStep) {
-    with_rows(rows - i, [&](auto count) {
-      constexpr int n = decltype(count)::value;
-      VF acc[kRowStep][2] = {};
-      float* const tile = to + i * to_stride;
-      if (onto != GdnOps::Onto::kZero) load_tile<n>(acc, tile, to_stride);
-      if (onto == GdnOps::Onto::kGrown) {
+  for_tiles(rows, [&](int32_t i, auto count) {
+    constexpr int n = decltype(count)::value;
+    VF acc[kRowStep][2] = {};
+    float* const tile = to + i * to_stride;
+    if (onto != GdnOps::Onto::kZero) load_tile<n>(acc, tile, to_stride);
+    if (onto == GdnOps::Onto::kGrown) {
 #pragma GCC unroll 16
-        for (int r = 0; r < n; ++r) {
-          acc[r][0] = acc[r][0] + acc[r][0] * growth[i + r];
-          acc[r][1] = acc[r][1] + acc[r][1] * growth[i + r];
-        }
+      for (int r = 0; r < n; ++r) {
+        acc[r][0] = acc[r][0] + acc[r][0] * factor[i + r];
+        acc[r][1] = acc[r][1] + acc[r][1] * factor[i + r];
       }
-      multiply<F32Words, n>(acc, left + i * row, row, word, right, words);
-      store_tile<n>(acc, tile, to_stride);
-    });
-  }
+    } else if (onto == GdnOps::Onto::kScaled) {
+#pragma GCC unroll 16
+      for (int r = 0; r < n; ++r) {
+        acc[r][0] = acc[r][0] * factor[i + r];
+        acc[r][1] = acc[r][1] * factor[i + r];
+      }
+    }
+    multiply<F32Words, n>(acc, left + i * row, row, word, right, words);
+    store_tile<n>(acc, tile, to_stride);
+  });
 }
 
 inline void gdn_solve(float* u, int32_t rows, const float* left, int64_t stride) {
-  for (int32_t i = 0; i < rows; i += kRowStep) {
-    with_rows(rows - i, [&](auto count) {
-      constexpr int n = decltype(count)::value;
-      VF acc[kRowStep][2] = {};
-      const float* const l = left + i * stride;
-      load_tile<n>(acc, u + i * kKeyStep, kKeyStep);
-      multiply<F32Words, n>(acc, l, stride, 1, u, i);
+  for_tiles(rows, [&](int32_t i, auto count) {
+    constexpr int n = decltype(count)::value;
+    VF acc[kRowStep][2] = {};
+    const float* const l = left + i * stride;
+    load_tile<n>(acc, u + i * kKeyStep, kKeyStep);
+    multiply<F32Words, n>(acc, l, stride, 1, u, i);
 #pragma GCC unroll 16
-      for (int j = 0; j < n; ++j) {
+    for (int j = 0; j < n; ++j) {
 #pragma GCC unroll 16
-        for (int r = j + 1; r < n; ++r) {
-          const float x = l[r * stride + i + j];
-          acc[r][0] = acc[r][0] + x * acc[j][0];
-          acc[r][1] = acc[r][1] + x * acc[j][1];
-        }
+      for (int r = j + 1; r < n; ++r) {
+        const float x = l[r * stride + i + j];
+        acc[r][0] = acc[r][0] + x * acc[j][0];
+        acc[r][1] = acc[r][1] + x * acc[j][1];
       }
-      store_tile<n>(acc, u + i * kKeyStep, kKeyStep);
-    });
-  }
+    }
+    store_tile<n>(acc, u + i * kKeyStep, kKeyStep);
+  });
 }
 
 inline void gdn_lower(float* to, const float* u, int32_t rows, const float* left, int64_t stride) {
-  for (int32_t i = 0; i < rows; i += kRowStep) {
-    with_rows(rows - i, [&](auto count) {
-      constexpr int n = decltype(count)::value;
-      VF acc[kRowStep][2] = {};
-      const float* const l = left + i * stride;
-      load_tile<n>(acc, to + i * kKeyStep, kKeyStep);
-      multiply<F32Words, n>(acc, l, stride, 1, u, i);
+  for_tiles(rows, [&](int32_t i, auto count) {
+    constexpr int n = decltype(count)::value;
+    VF acc[kRowStep][2] = {};
+    const float* const l = left + i * stride;
+    load_tile<n>(acc, to + i * kKeyStep, kKeyStep);
+    multiply<F32Words, n>(acc, l, stride, 1, u, i);
 #pragma GCC unroll 16
-      for (int j = 0; j < n; ++j) {
-        const VF u0 = load(u + (i + j) * kKeyStep), u1 = load(u + (i + j) * kKeyStep + kLanes);
+    for (int j = 0; j < n; ++j) {
+      const VF u0 = load(u + (i + j) * kKeyStep), u1 = load(u + (i + j) * kKeyStep + kLanes);
 #pragma GCC unroll 16
-        for (int r = j; r < n; ++r) {
-          const float x = l[r * stride + i + j];
-          acc[r][0] = acc[r][0] + x * u0;
-          acc[r][1] = acc[r][1] + x * u1;
-        }
+      for (int r = j; r < n; ++r) {
+        const float x = l[r * stride + i + j];
+        acc[r][0] = acc[r][0] + x * u0;
+        acc[r][1] = acc[r][1] + x * u1;
       }
-      store_tile<n>(acc, to + i * kKeyStep, kKeyStep);
-    });
-  }
-}
-
-// ---- the recurrence
-
-inline void gdn_steps(float* state, int32_t k_dim, int32_t tokens, int64_t stride,
-                      const float* growth, const float* decayed_k, const float* k, const float* q,
-                      const float* beta, const float* v, float* out) {
-  constexpr int kSums = 4;
-  const int32_t whole = k_dim / kSums * kSums;
-  for (int32_t t = 0; t < tokens; ++t, growth += stride, decayed_k += stride, k += stride,
-               q += stride, v += kKeyStep, out += kKeyStep) {
-    VF sum[kSums][2] = {};
-    const auto predict = [&](int s, int32_t c) {
-      const float* const row = state + static_cast<int64_t>(c) * kKeyStep;
-      sum[s][0] = sum[s][0] + decayed_k[c] * load(row);
-      sum[s][1] = sum[s][1] + decayed_k[c] * load(row + kLanes);
-    };
-    for (int32_t c = 0; c < whole; c += kSums) {
-#pragma GCC unroll 4
-      for (int s = 0; s < kSums; ++s) predict(s, c + s);
     }
-    for (int32_t c = whole; c < k_dim; ++c) predict(0, c);
-    const VF d0 = beta[t] * (load(v) - ((sum[0][0] + sum[1][0]) + (sum[2][0] + sum[3][0])));
-    const VF d1 =
-        beta[t] * (load(v + kLanes) - ((sum[0][1] + sum[1][1]) + (sum[2][1] + sum[3][1])));
-    VF o[kSums][2] = {};
-    const auto update = [&](int s, int32_t c) {
-      float* const row = state + static_cast<int64_t>(c) * kKeyStep;
-      VF s0 = load(row), s1 = load(row + kLanes);
-      s0 = s0 + growth[c] * s0;
-      s1 = s1 + growth[c] * s1;
-      s0 = s0 + k[c] * d0;
-      s1 = s1 + k[c] * d1;
-      store(row, s0);
-      store(row + kLanes, s1);
-      o[s][0] = o[s][0] + q[c] * s0;
-      o[s][1] = o[s][1] + q[c] * s1;
-    };
-    for (int32_t c = 0; c < whole; c += kSums) {
-#pragma GCC unroll 4
-      for (int s = 0; s < kSums; ++s) update(s, c + s);
-    }
-    for (int32_t c = whole; c < k_dim; ++c) update(0, c);
-    store(out, (o[0][0] + o[1][0]) + (o[2][0] + o[3][0]));
-    store(out + kLanes, (o[0][1] + o[1][1]) + (o[2][1] + o[3][1]));
-  }
+    store_tile<n>(acc, to + i * kKeyStep, kKeyStep);
+  });
 }
 
 // ---- rows and panels
@@ -194,6 +157,47 @@ inline void gdn_from_panels(const float* panels, int32_t row_count, int32_t coun
       }
     }
   }
+}
+
+// Calls f<elem>() with one of the float types as a compile-time constant.
+template <class F>
+inline void with_float(Elem elem, F&& f) {
+  if (elem == Elem::kF32) return f.template operator()<Elem::kF32>();
+  if (elem == Elem::kF16) return f.template operator()<Elem::kF16>();
+  f.template operator()<Elem::kBF16>();
+}
+
+// Whole panels of adjacent elements go by constants; the rest lane by lane.
+inline void gdn_load_row(const void* from, int64_t step, Elem elem, float factor, int32_t count,
+                         int32_t width, float* to, int64_t group) {
+  const int32_t whole = step == 1 ? count / kKeyStep * kKeyStep : 0;
+  with_float(elem, [&]<Elem e>() {
+    const auto* p = static_cast<const char*>(from);
+    for (int32_t i = 0; i < whole; i += kKeyStep, p += kKeyStep * elem_bytes(e), to += group) {
+      store(to, load_elem(p, e) * factor);
+      store(to + kLanes, load_elem(p + kLanes * elem_bytes(e), e) * factor);
+    }
+  });
+  for (int32_t i = whole; i < width; i += kLanes) {
+    const int32_t left = count - i;
+    store(to + (i - whole) / kKeyStep * group + (i - whole) % kKeyStep,
+          left > 0 ? load_some(from, i, step, left < kLanes ? left : kLanes, elem) * factor : VF{});
+  }
+}
+
+inline void gdn_store_row(const float* from, int64_t group, int32_t count, void* to, int64_t step,
+                          Elem elem) {
+  const int32_t whole = step == 1 ? count / kKeyStep * kKeyStep : 0;
+  auto* p = static_cast<char*>(to);
+  with_float(elem, [&]<Elem e>() {
+    for (int32_t i = 0; i < whole; i += kKeyStep, from += group, p += kKeyStep * elem_bytes(e)) {
+      store_elem(p, load(from), e);
+      store_elem(p + kLanes * elem_bytes(e), load(from + kLanes), e);
+    }
+  });
+  for (int32_t i = whole; i < count;
+       i += kKeyStep, from += group, p += kKeyStep * step * elem_bytes(elem))
+    store_row<F32Words>(from, 1.0f, count - i < kKeyStep ? count - i : kKeyStep, p, step, elem);
 }
 
 // ---- element-wise
@@ -255,8 +259,9 @@ inline float gdn_sum_squares(const float* x, int32_t n) {
   return total;
 }
 
-inline constexpr GdnOps kGdnOps{
-    kKeyStep,  gdn_multiply, gdn_solve, gdn_lower,    gdn_steps, gdn_to_panels,  gdn_from_panels,
-    gdn_scale, gdn_decay,    gdn_expm1, gdn_convolve, gdn_gate,  gdn_sum_squares};
+inline constexpr GdnOps kGdnOps{kKeyStep,      gdn_multiply,  gdn_solve,       gdn_lower,
+                                gdn_steps,     gdn_to_panels, gdn_from_panels, gdn_load_row,
+                                gdn_store_row, gdn_scale,     gdn_decay,       gdn_expm1,
+                                gdn_convolve,  gdn_gate,      gdn_sum_squares};
 
 }  // namespace attend::native::ATTEND_ISA

@@ -2,7 +2,7 @@
 #include "backends/native/isa/vec_avx512.h"
 
 namespace attend::native::ATTEND_ISA {
-inline constexpr int kRowStep = 12;  // as in avx512.cc
+inline constexpr int kRowStep = 13;  // 26 accumulators, two vectors and a word of 32 registers
 inline constexpr int kWordStep = 1;
 }  // namespace attend::native::ATTEND_ISA
 #include "backends/native/isa/gdn-inl.h"
