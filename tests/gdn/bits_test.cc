@@ -97,6 +97,24 @@ GdnCase half() {
   return c;
 }
 
+// Fewer heads than threads, which then share a head's value dims; one sequence is empty.
+GdnCase few_heads() {
+  GdnCase c = bare();
+  c.batch = 2;
+  c.sizes = {1, 1, 20, 80};
+  c.layout = GdnLayout::kRaggedI32;
+  c.states = GdnStates::kApart;
+  c.conv = GdnConv::kFourBias;
+  c.conv_state = true;
+  return c;
+}
+GdnCase few_heads_of_steps() {
+  GdnCase c = few_heads();
+  c.decay = GdnDecay::kChannelG;
+  c.slots = GdnSlots::kPadding;
+  return c;
+}
+
 class GdnBits : public ::testing::TestWithParam<std::string> {
  protected:
   static bool on_native() { return GetParam().find("/native/") != std::string::npos; }
@@ -114,7 +132,8 @@ INSTANTIATE_TEST_SUITE_P(Rows, GdnBits, ::testing::ValuesIn(gdn_rows()), [](cons
 
 TEST_P(GdnBits, AnyThreadsAnyOrderRunAfterRun) {
   const int32_t threads = num_threads();
-  for (const GdnCase& c : {bare(), layer(), channels(), half()}) {
+  for (const GdnCase& c :
+       {bare(), layer(), channels(), half(), few_heads(), few_heads_of_steps()}) {
     GdnTensors t(c);
     set_num_threads(1);
     const auto first = run(t);
