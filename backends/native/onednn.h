@@ -5,6 +5,7 @@
 #include <string>
 
 #include "attend/error.h"
+#include "attend/export.h"
 
 // oneDNN, opened at run time: nothing links to it, and whichever libdnnl.so.3 is found serves.
 namespace attend::native {
@@ -17,6 +18,21 @@ namespace attend::native {
   F(dnnl_stream_create)                          \
   F(dnnl_stream_wait)                            \
   F(dnnl_stream_destroy)                         \
+  F(dnnl_memory_desc_create_with_tag)            \
+  F(dnnl_memory_desc_get_size)                   \
+  F(dnnl_memory_desc_destroy)                    \
+  F(dnnl_memory_create)                          \
+  F(dnnl_memory_destroy)                         \
+  F(dnnl_primitive_attr_create)                  \
+  F(dnnl_primitive_attr_destroy)                 \
+  F(dnnl_primitive_attr_set_scratchpad_mode)     \
+  F(dnnl_matmul_primitive_desc_create)           \
+  F(dnnl_primitive_desc_query)                   \
+  F(dnnl_primitive_desc_query_md)                \
+  F(dnnl_primitive_desc_destroy)                 \
+  F(dnnl_primitive_create)                       \
+  F(dnnl_primitive_execute)                      \
+  F(dnnl_primitive_destroy)                      \
   F(dnnl_graph_logical_tensor_init_with_strides) \
   F(dnnl_graph_op_create)                        \
   F(dnnl_graph_op_destroy)                       \
@@ -64,7 +80,8 @@ struct OneDnn {
   // Opened on first use and never closed. Searched: the file that ATTEND_ONEDNN_LIBRARY names, and
   // no other; else LD_LIBRARY_PATH, the run path (in the build tree: what was built against), the
   // system's folders, and the folder of libattend.
-  static const OneDnn& get();
+  // It leaves libattend, so that the engine's products use the library that sdpa has opened.
+  ATTEND_API static const OneDnn& get();
 };
 
 // While it lives, oneDNN's work on this thread stays on this thread: attend's own threads, or the
