@@ -27,10 +27,12 @@ AttentionParams AttentionOp::checked(const AttentionArgs& a, const AttentionPara
   AttentionParams r = resolve(id(), a, p);
   check_words(op, r);
   if (r.mask_with_bias == MaskWithBias::kBiasOnly && r.bias) r.mask.keep = {};
-  check_tensors(op, device, a, r);
+  GivenTensors given;
+  for_each_tensor(a, r, given);
+  check_tensors(op, device, given);
   check(a, r);
   if (device.type == DeviceType::kNative) check_indices(op, a, r);  // contents; else on the device
-  check_overlap(op, a, r);
+  check_overlap(op, a, given);
   return r;
 }
 

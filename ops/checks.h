@@ -61,44 +61,34 @@ void for_each_tensor(const AttentionArgs& a, const AttentionParams& p, F&& f) {
 [[noreturn]] void throw_out_of_range(const char* where, const std::string& what);
 
 struct NamedTensor {
-  const char* name = "";
-  const TensorView* view = nullptr;
-  Role role = Role::kInput;
+  const char* name;
+  const TensorView* view;
+  Role role;
 };
 
-// The tensors of one call that are there; collects what for_each_tensor shows, of any operator.
+// The tensors of one call that are there; collects what for_each_tensor shows, of any operator. It
+// holds no more than it was given: short calls would feel a kilobyte of zeros.
 class GivenTensors {
  public:
+  static constexpr size_t kMost = 48;
+
   void operator()(const char* name, const TensorView& t, Role role) {
     if (t) list_[count_++] = {name, &t, role};
   }
   std::span<const NamedTensor> list() const { return {list_.data(), count_}; }
 
  private:
-  std::array<NamedTensor, 48> list_;
+  std::array<NamedTensor, kMost> list_;
   size_t count_ = 0;
 };
 
 // Every tensor lies on `device` and can be addressed: sizes fit 64 bits, data is there and aligned.
-void check_tensors(const char* where, Device device, std::span<const NamedTensor>);
-// No output shares an element with an input, another output or itself.
-void check_overlap(const char* where, std::span<const NamedTensor>);
-
-// The same for a call whose arguments have a for_each_tensor.
-template <class Args, class Params>
-void check_tensors(const char* where, Device device, const Args& a, const Params& p) {
-  GivenTensors given;
-  for_each_tensor(a, p, given);
-  check_tensors(where, device, given.list());
-}
-template <class Args, class Params>
-void check_overlap(const char* where, const Args& a, const Params& p) {
-  GivenTensors given;
-  for_each_tensor(a, p, given);
-  check_overlap(where, given.list());
-}
+void check_tensors(const char* where, Device device, const GivenTensors&);
+// No output shares an element with an input, another output or itself. A tensor may be left out,
+// for which another one stands.
+void check_overlap(const char* where, const GivenTensors&, const TensorView* left_out = nullptr);
 // Values may be the first elements of the keys (MLA), also where both are stored.
-void check_overlap(const char* where, const AttentionArgs&, const AttentionParams&);
+void check_overlap(const char* where, const AttentionArgs&, const GivenTensors&);
 // Scalars and words that need or exclude one another.
 void check_words(const char* where, const AttentionParams&);
 // Words of contract 1 to 5 that other operators take; nothing that is given may be ignored.

@@ -1,5 +1,4 @@
 #pragma once
-#include <algorithm>
 #include <initializer_list>
 #include <string>
 
@@ -15,23 +14,16 @@ class Checker {
   explicit Checker(const char* where) : where_(where) {}
 
   void rank(const char* arg, const TensorView& t, int want, const char* shape) const {
-    if (t.rank != want)
-      throw_invalid(where_, std::string(arg) + " rank is " + str(t.rank) + ", expected " +
-                                str(want) + " " + shape);
+    if (t.rank != want) wrong_rank(arg, t, want, shape);
   }
   void dim(const char* arg, const TensorView& t, int i, int64_t want, const char* why) const {
-    if (t.dim(i) != want)
-      throw_invalid(where_, std::string(arg) + " dim " + str(i < 0 ? t.rank + i : i) + " is " +
-                                str(t.dim(i)) + ", expected " + str(want) + " (" + why + ")");
+    if (t.dim(i) != want) wrong_dim(arg, t, i, want, why);
   }
   void dtype(const char* arg, const TensorView& t, std::initializer_list<DType> want,
              const char* why = "") const {
-    if (std::find(want.begin(), want.end(), t.dtype) != want.end()) return;
-    std::string names;
     for (DType d : want)
-      if (names != name(d)) names += (names.empty() ? "" : " or ") + std::string(name(d));
-    throw_invalid(where_,
-                  std::string(arg) + " dtype is " + name(t.dtype) + ", expected " + names + why);
+      if (t.dtype == d) return;
+    wrong_dtype(arg, t, want, why);
   }
   void given(const char* arg, const TensorView& t, const char* why) const {
     if (!t) throw_invalid(where_, std::string(arg) + " is absent, expected " + why);
@@ -62,6 +54,27 @@ class Checker {
   const char* where() const { return where_; }
 
  private:
+  // Words apart from questions: these are small enough to stand where they are asked.
+  [[noreturn, gnu::cold, gnu::noinline]] void wrong_rank(const char* arg, const TensorView& t,
+                                                         int want, const char* shape) const {
+    throw_invalid(where_, std::string(arg) + " rank is " + str(t.rank) + ", expected " + str(want) +
+                              " " + shape);
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] void wrong_dim(const char* arg, const TensorView& t, int i,
+                                                        int64_t want, const char* why) const {
+    throw_invalid(where_, std::string(arg) + " dim " + str(i < 0 ? t.rank + i : i) + " is " +
+                              str(t.dim(i)) + ", expected " + str(want) + " (" + why + ")");
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] void wrong_dtype(const char* arg, const TensorView& t,
+                                                          std::initializer_list<DType> want,
+                                                          const char* why) const {
+    std::string names;
+    for (DType d : want)
+      if (names != name(d)) names += (names.empty() ? "" : " or ") + std::string(name(d));
+    throw_invalid(where_,
+                  std::string(arg) + " dtype is " + name(t.dtype) + ", expected " + names + why);
+  }
+
   const char* where_;
 };
 

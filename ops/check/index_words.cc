@@ -132,9 +132,8 @@ class Words {
 
 std::string index_words(const ErrorWord& word) { return Words(word).all(); }
 
-void refuse(const char* where, const ErrorWord& word) {
-  if (word.code != 0)
-    throw Error(static_cast<ErrorCode>(word.code), std::string(where) + ": " + index_words(word));
+void throw_index(const char* where, const ErrorWord& word) {
+  throw Error(static_cast<ErrorCode>(word.code), std::string(where) + ": " + index_words(word));
 }
 
 }  // namespace attend

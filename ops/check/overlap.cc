@@ -12,15 +12,16 @@ namespace {
 // The bytes that a view touches: [begin, end) bounds them, and within they lie where the strides
 // say.
 struct Extent {
-  const char* arg = "";
-  const TensorView* view = nullptr;
-  Role role = Role::kInput;
-  intptr_t begin = 0, end = 0;
+  const char* arg;
+  const TensorView* view;
+  Role role;
+  intptr_t begin, end;
 };
 
-Extent extent_of(const char* arg, const TensorView& t, Role role) {
+Extent extent_of(const NamedTensor& named) {
+  const TensorView& t = *named.view;
   const int64_t size = size_bytes(t.dtype);
-  Extent e{arg, &t, role, reinterpret_cast<intptr_t>(t.data),
+  Extent e{named.name, &t, named.role, reinterpret_cast<intptr_t>(t.data),
            reinterpret_cast<intptr_t>(t.data) + size};
   for (int i = 0; i < t.rank; ++i)
     (t.step(i) < 0 ? e.begin : e.end) += (t.dim(i) - 1) * t.step(i) * size;
@@ -30,14 +31,22 @@ Extent extent_of(const char* arg, const TensorView& t, Role role) {
 // Whether sorting the dimensions by stride shows each to step over all smaller ones; false means
 // "not known".
 bool plainly_distinct(const TensorView& t) {
-  std::vector<std::pair<int64_t, int64_t>> steps;  // (|stride|, size)
-  for (int i = 0; i < t.rank; ++i)
-    if (t.dim(i) > 1) steps.emplace_back(std::abs(t.step(i)), t.dim(i));
-  std::sort(steps.begin(), steps.end());
+  struct Step {
+    int64_t stride, size;
+  };
+  std::array<Step, kMaxRank> steps{};  // ascending
+  size_t count = 0;
+  for (int i = t.rank - 1; i >= 0; --i) {  // row-major tensors come in order
+    if (t.dim(i) <= 1) continue;
+    const Step step{std::abs(t.step(i)), t.dim(i)};
+    size_t at = count++;
+    for (; at > 0 && steps[at - 1].stride > step.stride; --at) steps[at] = steps[at - 1];
+    steps[at] = step;
+  }
   int64_t reach = 0;  // highest offset of the dimensions so far
-  for (const auto& [step, size] : steps) {
-    if (step <= reach) return false;
-    reach += step * (size - 1);
+  for (size_t n = 0; n < count; ++n) {
+    if (steps[n].stride <= reach) return false;
+    reach += steps[n].stride * (steps[n].size - 1);
   }
   return true;
 }
@@ -131,16 +140,16 @@ bool share_an_element(const Extent& out, const Extent& other) {
 
 }  // namespace
 
-void check_overlap(const char* where, std::span<const NamedTensor> tensors) {
-  std::vector<Extent> given;
-  given.reserve(tensors.size());
-  for (const NamedTensor& t : tensors)
-    if (t.view->num_elements() > 0) given.push_back(extent_of(t.name, *t.view, t.role));
-  for (size_t o = 0; o < given.size(); ++o) {
+void check_overlap(const char* where, const GivenTensors& tensors, const TensorView* left_out) {
+  std::array<Extent, GivenTensors::kMost> given;
+  size_t count = 0;
+  for (const NamedTensor& t : tensors.list())
+    if (t.view != left_out && t.view->num_elements() > 0) given[count++] = extent_of(t);
+  for (size_t o = 0; o < count; ++o) {
     const Extent& out = given[o];
     if (out.role != Role::kOutput) continue;
     check_distinct(where, out);
-    for (size_t i = 0; i < given.size(); ++i) {
+    for (size_t i = 0; i < count; ++i) {
       const Extent& other = given[i];
       const bool seen = other.role == Role::kOutput && i <= o;
       if (!seen && share_an_element(out, other))
@@ -150,15 +159,10 @@ void check_overlap(const char* where, std::span<const NamedTensor> tensors) {
   }
 }
 
-void check_overlap(const char* where, const AttentionArgs& a, const AttentionParams& p) {
-  GivenTensors given;
-  for_each_tensor(a, p, [&](const char* name, const TensorView& t, Role role) {
-    // Values that are the first elements of the keys are stored with them.
-    const bool in_k =
-        &t == &a.v && role == Role::kOutput && is_prefix(a.v, a.k) && is_prefix(a.v_new, a.k_new);
-    if (!in_k) given(name, t, role);
-  });
-  check_overlap(where, given.list());
+void check_overlap(const char* where, const AttentionArgs& a, const GivenTensors& given) {
+  // Values that are the first elements of the keys are stored with them.
+  const bool in_k = a.seq.slot_mapping && is_prefix(a.v, a.k) && is_prefix(a.v_new, a.k_new);
+  check_overlap(where, given, in_k ? &a.v : nullptr);
 }
 
 }  // namespace attend

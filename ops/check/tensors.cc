@@ -43,7 +43,8 @@ void check_tensor(const char* where, const char* arg, const TensorView& t) {
 
 }  // namespace
 
-void check_tensors(const char* where, Device device, std::span<const NamedTensor> tensors) {
+void check_tensors(const char* where, Device device, const GivenTensors& given) {
+  const std::span<const NamedTensor> tensors = given.list();
   const char* there = "";  // a tensor that lies where all should
   for (const NamedTensor& t : tensors)
     if (t.view->device == device && *there == '\0') there = t.name;

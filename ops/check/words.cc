@@ -2,7 +2,6 @@
 #include <cmath>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "ops/checks.h"
 
@@ -66,40 +65,40 @@ void check_mask_words(const char* where, const MaskSpec& m) {
 
 void refuse_words_of_others(const char* where, const AttentionArgs& a, const AttentionParams& p,
                             std::initializer_list<const char*> taken) {
-  static constexpr std::pair<const char*, const char*> kOwners[] = {
-      {"k_new", "paged or append"},
-      {"v_new", "paged or append"},
-      {"k_descale", "paged or decode"},
-      {"v_descale", "paged or decode"},
-      {"block_table", "paged"},
-      {"kv_indptr", "paged"},
-      {"kv_indices", "paged"},
-      {"kv_last_page_len", "paged"},
-      {"context_lens", "paged"},
-      {"slot_mapping", "paged or append"},
-      {"start", "decode"},
-      {"end", "decode"},
-      {"block_mask", "splash"},
+  const SeqLayout& s = a.seq;
+  const struct {
+    const TensorView& tensor;
+    const char *word, *owner;
+  } owned[] = {
+      {a.k_new, "k_new", "paged or append"},
+      {a.v_new, "v_new", "paged or append"},
+      {a.k_descale, "k_descale", "paged or decode"},
+      {a.v_descale, "v_descale", "paged or decode"},
+      {s.block_table, "block_table", "paged"},
+      {s.kv_indptr, "kv_indptr", "paged"},
+      {s.kv_indices, "kv_indices", "paged"},
+      {s.kv_last_page_len, "kv_last_page_len", "paged"},
+      {s.context_lens, "context_lens", "paged"},
+      {s.slot_mapping, "slot_mapping", "paged or append"},
+      {s.start, "start", "decode"},
+      {s.end, "end", "decode"},
+      {p.mask.block_mask, "block_mask", "splash"},
   };
   const auto takes = [&](std::string_view word) {
     return std::any_of(taken.begin(), taken.end(), [&](const char* w) { return word == w; });
   };
-  for_each_tensor(a, p, [&](const char* arg, const TensorView& t, Role) {
-    if (!t) return;
-    for (const auto& [word, owner] : kOwners)
-      if (std::string_view(word) == arg && !takes(arg))
-        throw_unsupported(where, std::string(arg) + " is given, expected it only with " + owner +
-                                     "; use that operator");
-  });
-  if (!takes("block_mask") && (p.mask.block_mask_q != 0 || p.mask.block_mask_k != 0))
+  for (const auto& [tensor, word, owner] : owned)
+    if (tensor && !takes(word))
+      throw_unsupported(where, std::string(word) + " is given, expected it only with " + owner +
+                                   "; use that operator");
+  if ((p.mask.block_mask_q != 0 || p.mask.block_mask_k != 0) && !takes("block_mask"))
     throw_unsupported(where,
                       std::string(p.mask.block_mask_q != 0 ? "block_mask_q" : "block_mask_k") +
                           " is given, expected it only with splash; use that operator");
-  if (takes("ring_transport")) return;
-  if (p.ring_transport != nullptr)
+  if (p.ring_transport != nullptr && !takes("ring_transport"))
     throw_unsupported(where,
                       "ring_transport is given, expected it only with ring; use that operator");
-  if (p.ring_placement != RingPlacement::kContiguous)
+  if (p.ring_placement != RingPlacement::kContiguous && !takes("ring_transport"))
     throw_unsupported(where,
                       "ring_placement is zigzag, expected it only with ring; use that operator");
 }

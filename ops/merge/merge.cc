@@ -48,7 +48,7 @@ void check_merge_shapes(const MergeArgs& m) {
 MergeParams MergePartials::checked(const MergeArgs& m, const MergeParams& p, Device device) const {
   GivenTensors given;
   for_each_tensor(m, p, given);
-  check_tensors("merge", device, given.list());
+  check_tensors("merge", device, given);
   check_merge_shapes(m);
   // In place: an input that is exactly the output is read, element by element, before it is written.
   GivenTensors apart;
@@ -57,7 +57,7 @@ MergeParams MergePartials::checked(const MergeArgs& m, const MergeParams& p, Dev
                           ((&t == &m.lse_a || &t == &m.lse_b) && same_view(t, m.lse));
     if (!in_place) apart(arg, t, role);
   });
-  check_overlap("merge", apart.list());
+  check_overlap("merge", apart);
   return p;
 }
 
