@@ -1,8 +1,10 @@
 // append/native: new rows of k and v go to their slots in the pages.
 //
 //   task     kTokens rows of one request (append alone has one), all kv heads, k and then v
-//   per row  one head of one token, in pieces of kPiece: copied where the dtypes agree, bit for bit;
-//            else widened to f32, divided by the descale, rounded once and saturated
+//   per row  copied where the dtypes agree, bit for bit, all heads at once where they lie side by
+//            side; else one head of one token, in pieces of kPiece, widened to f32, divided by the
+//            descale, rounded once and saturated: by vectors (isa/quantise-inl.h) where the machine
+//            has them, with the bits of quantise() below
 //   traffic  each element is read once and written once
 //   order    slots are distinct: tasks never meet
 #include "backends/native/append.h"
@@ -11,6 +13,9 @@
 
 #include "attend/registry.h"
 #include "backends/native/convert.h"
+#include "backends/native/cpu_features.h"
+#include "backends/native/elem.h"
+#include "backends/native/isa/row_ops.h"
 #include "backends/native/kernels.h"
 #include "backends/native/thread_pool.h"
 #include "ops/common/layout.h"
@@ -49,41 +54,65 @@ void copy(const RowsView& from, const std::byte* src, const RowsView& to, std::b
     std::memcpy(dst + d * to.dim * size, src + d * from.dim * size, static_cast<size_t>(size));
 }
 
-// Head h of one token. Descale counts where the cache is quantised.
-void store_head(const RowsView& from, int64_t i, const RowsView& to, int64_t offset, int64_t h,
-                int64_t dim, float descale) {
-  const std::byte* src = from.at(i, h);
-  std::byte* dst = to.at(offset, h);
-  if (from.dtype == to.dtype) return copy(from, src, to, dst, dim);
+// A piece of a head of one token into 8 bits. by_vectors may be null.
+void quantise_piece(const RowOps* by_vectors, const RowsView& from, const std::byte* src,
+                    const RowsView& to, std::byte* dst, int64_t n, float descale) {
+  const bool adjacent = from.dim == 1;
   float x[kPiece];
+  if (by_vectors == nullptr || !(descale >= kLeastDivisor && descale <= kMostDivisor)) {
+    load_row(src, from.dim, from.dtype, n, x);
+    return quantise(x, n, descale, dst, to.dim, to.dtype);
+  }
+  if (!adjacent) load_row(src, from.dim, from.dtype, n, x);
+  uint8_t codes[kPiece];
+  by_vectors->quantise(adjacent ? static_cast<const void*>(src) : x,
+                       adjacent ? elem_of(from.dtype) : Elem::kF32, n, descale,
+                       to.dim == 1 ? reinterpret_cast<uint8_t*>(dst) : codes, elem_of(to.dtype));
+  if (to.dim == 1) return;
+  for (int64_t d = 0; d < n; ++d) std::memcpy(dst + d * to.dim, codes + d, 1);
+}
+
+// Head h of one token, of a type other than the cache's. Descale counts where that is quantised.
+void convert_head(const RowOps* by_vectors, const RowsView& from, const std::byte* src,
+                  const RowsView& to, std::byte* dst, int64_t dim, float descale) {
   for (int64_t d0 = 0; d0 < dim; d0 += kPiece) {
     const int64_t n = std::min(kPiece, dim - d0);
-    load_row(src + d0 * from.dim * size_bytes(from.dtype), from.dim, from.dtype, n, x);
-    std::byte* piece = dst + d0 * to.dim * size_bytes(to.dtype);
-    if (quantised(to.dtype))
-      quantise(x, n, descale, piece, to.dim, to.dtype);
-    else
-      store_row(x, n, piece, to.dim, to.dtype);
+    const std::byte* piece = src + d0 * from.dim * size_bytes(from.dtype);
+    std::byte* put = dst + d0 * to.dim * size_bytes(to.dtype);
+    if (quantised(to.dtype)) {
+      quantise_piece(by_vectors, from, piece, to, put, n, descale);
+      continue;
+    }
+    float x[kPiece];
+    load_row(piece, from.dim, from.dtype, n, x);
+    store_row(x, n, put, to.dim, to.dtype);
   }
 }
 
 // Rows of one tensor of one request.
 struct Rows {
+  const RowOps* by_vectors;
   RowsView from;
   const TensorView& pages;
   const TensorView& descale;
 
   void store(int64_t b, int64_t i, int64_t slot) const {
-    const int64_t page_size = pages.dim(1);
+    const int64_t page_size = pages.dim(1), heads = pages.dim(2), dim = pages.dim(3),
+                  offset = slot % page_size;
     const RowsView to = rows_of(pages, slot / page_size, 0);
-    for (int64_t h = 0; h < pages.dim(2); ++h)
-      store_head(from, i, to, slot % page_size, h, pages.dim(3), descale_of(descale, b, h));
+    if (from.dtype != to.dtype) {
+      for (int64_t h = 0; h < heads; ++h)
+        convert_head(by_vectors, from, from.at(i, h), to, to.at(offset, h), dim,
+                     descale_of(descale, b, h));
+    } else if (from.dim == 1 && to.dim == 1 && from.head == dim && to.head == dim) {
+      copy(from, from.at(i, 0), to, to.at(offset, 0), heads * dim);
+    } else {
+      for (int64_t h = 0; h < heads; ++h) copy(from, from.at(i, h), to, to.at(offset, h), dim);
+    }
   }
 };
 
-}  // namespace
-
-void store_new_rows(const AttentionArgs& a, const ExecContext& context) {
+void store_rows(const RowOps* by_vectors, const AttentionArgs& a, const ExecContext& context) {
   if (!a.seq.slot_mapping) return;
   const bool alone = !a.q;  // append: every row, and no requests
   const int64_t batch = alone ? 1 : call_shape(a).batch;
@@ -95,8 +124,8 @@ void store_new_rows(const AttentionArgs& a, const ExecContext& context) {
   parallel(context, worker_count(context, tasks), tasks, [&](int64_t task, int32_t) {
     const int64_t b = task / chunks, begin = task % chunks * kTokens;
     const int64_t first = alone ? 0 : first_new_row(a, b);
-    const Rows k{rows_of(a.k_new, b, first), a.k, a.k_descale};
-    const Rows v{rows_of(a.v_new, b, first), a.v, a.v_descale};
+    const Rows k{by_vectors, rows_of(a.k_new, b, first), a.k, a.k_descale};
+    const Rows v{by_vectors, rows_of(a.v_new, b, first), a.v, a.v_descale};
     for (int64_t i = begin; i < std::min(begin + kTokens, count(b)); ++i) {
       const int64_t slot = index_at(a.seq.slot_mapping, first + i);
       if (slot < 0) continue;
@@ -106,17 +135,49 @@ void store_new_rows(const AttentionArgs& a, const ExecContext& context) {
   });
 }
 
-void add_append(Registry& registry) {
-  registry.add(AttentionKernel{
-      OpId::kAppend, DeviceType::kNative, "append/native/portable",
-      "k_new, v_new f32 f16 bf16; caches also f8_e4m3 f8_e5m2 i8; pages by any strides; any CPU", 0,
-      [](const Device&) { return Status{}; },
-      [](const AttentionArgs&, const AttentionParams&, const Device&) { return Status{}; },
+template <Isa isa, const RowOps* by_vectors>
+AttentionKernel append_row(const char* name, const char* summary, int32_t priority) {
+  return {
+      OpId::kAppend,
+      DeviceType::kNative,
+      name,
+      summary,
+      priority,
+      [](const Device&) { return available(isa); },
+      [](const AttentionArgs&, const AttentionParams&, const Device&) { return available(isa); },
       [](const AttentionArgs&, const AttentionParams&, int32_t) { return uint64_t{0}; },
       [](const AttentionArgs& a, const AttentionParams&, const ExecContext& context) {
-        store_new_rows(a, context);
+        store_rows(by_vectors, a, context);
         return Status{};
-      }});
+      }};
+}
+
+}  // namespace
+
+void store_new_rows(const AttentionArgs& a, const ExecContext& context) {
+#if defined(__x86_64__)
+  if (available(Isa::kAvx512)) return store_rows(&kAvx512RowOps, a, context);
+  if (available(Isa::kAvx2)) return store_rows(&kAvx2RowOps, a, context);
+#endif
+  store_rows(nullptr, a, context);
+}
+
+void add_append(Registry& registry) {
+  registry.add(append_row<Isa::kPortable, nullptr>(
+      "append/native/portable",
+      "k_new, v_new f32 f16 bf16; caches also f8_e4m3 f8_e5m2 i8; pages by any strides; any CPU",
+      0));
+#if defined(__x86_64__)
+  registry.add(append_row<Isa::kAvx2, &kAvx2RowOps>(
+      "append/native/avx2",
+      "k_new, v_new f32 f16 bf16; caches also f8_e4m3 f8_e5m2 i8; pages by any strides; AVX2 with "
+      "FMA",
+      10));
+  registry.add(append_row<Isa::kAvx512, &kAvx512RowOps>(
+      "append/native/avx512",
+      "k_new, v_new f32 f16 bf16; caches also f8_e4m3 f8_e5m2 i8; pages by any strides; AVX-512",
+      20));
+#endif
 }
 
 }  // namespace attend::native

@@ -308,11 +308,12 @@ TEST(Append, ThreadsDoNotChangeBytes) {
 TEST(Append, DoorsAnswer) {
   Appended t({DType::kF32, DType::kF16, DType::kI8}, kSlots);
   const AppendKv append;
-  EXPECT_STREQ(append.supports(t.args, {}, Device{}).kernel, "append/native/portable");
+  const std::string best = append.supports(t.args, {}, Device{}).kernel;
+  EXPECT_EQ(best.find("append/native/"), 0u) << best;
   EXPECT_EQ(append.explain(t.args, {}, Device{}).size(),
             Registry::global().attention_kernels(OpId::kAppend, DeviceType::kNative).size());
-  EXPECT_STREQ(append.forward(t.args, {}).kernel, "append/native/portable");
-  EXPECT_STREQ(append.forward_native(t.args, {}).kernel, "append/native/portable");
+  EXPECT_EQ(append.forward(t.args, {}).kernel, best);
+  EXPECT_EQ(append.forward_native(t.args, {}).kernel, best);
 }
 
 }  // namespace

@@ -301,13 +301,14 @@ TEST(Merge, NothingToJoinIsLegal) {
 TEST(Merge, DoorsAnswer) {
   O12 t(DType::kF32, false);
   const MergePartials merge;
-  EXPECT_STREQ(merge.supports(t.args, {}, Device{}).kernel, "merge/native/portable");
+  const std::string best = merge.supports(t.args, {}, Device{}).kernel;
+  EXPECT_EQ(best.find("merge/native/"), 0u) << best;
   ASSERT_EQ(merge.explain(t.args, {}, Device{}).size(),
             Registry::global().merge_kernels(DeviceType::kNative).size());
   EXPECT_TRUE(std::isnan(t.out.all()[0]));
-  EXPECT_STREQ(merge.forward(t.args, {}).kernel, "merge/native/portable");
+  EXPECT_EQ(merge.forward(t.args, {}).kernel, best);
   EXPECT_NEAR(t.out.all()[0], 0.296889, 2e-6);
-  EXPECT_STREQ(merge.forward_native(t.args, {}).kernel, "merge/native/portable");
+  EXPECT_EQ(merge.forward_native(t.args, {}).kernel, best);
 }
 
 }  // namespace

@@ -14,6 +14,8 @@ typedef int32_t VI __attribute__((vector_size(32), may_alias));
 namespace attend::native::ATTEND_ISA {
 
 inline VF vmax(VF a, VF b) { return _mm256_max_ps(a, b); }
+// a * b + c, rounded once.
+inline VF fused(VF a, VF b, VF c) { return _mm256_fmadd_ps(a, b, c); }
 // kLanes small integers, widened.
 inline VI load_u8(const void* p) {
   return reinterpret_cast<VI>(
@@ -22,6 +24,14 @@ inline VI load_u8(const void* p) {
 inline VI load_i8(const void* p) {
   return reinterpret_cast<VI>(
       _mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+}
+// The low bytes of kLanes integers; the compiler's own conversion goes lane by lane.
+inline void store_u8(void* p, VI v) {
+  const __m256i low = _mm256_shuffle_epi8(
+      reinterpret_cast<__m256i&>(v), _mm256_set1_epi64x(static_cast<int64_t>(0x808080800c080400)));
+  const __m128i both =
+      _mm_unpacklo_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
+  _mm_storel_epi64(static_cast<__m128i*>(p), both);
 }
 inline VI load_u16(const void* p) {
   return reinterpret_cast<VI>(

@@ -35,6 +35,8 @@ inline void exchange<4>(VF& a, VF& b) {
 }
 
 inline VF vmax(VF a, VF b) { return _mm512_max_ps(a, b); }
+// a * b + c, rounded once.
+inline VF fused(VF a, VF b, VF c) { return _mm512_fmadd_ps(a, b, c); }
 // kLanes small integers, widened.
 inline VI load_u8(const void* p) {
   return reinterpret_cast<VI>(
@@ -43,6 +45,10 @@ inline VI load_u8(const void* p) {
 inline VI load_i8(const void* p) {
   return reinterpret_cast<VI>(
       _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
+}
+// The low bytes of kLanes integers; the compiler's own conversion goes lane by lane.
+inline void store_u8(void* p, VI v) {
+  _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i&>(v)));
 }
 inline VI load_u16(const void* p) {
   return reinterpret_cast<VI>(
