@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
@@ -33,6 +34,35 @@ struct Job {
   }
 };
 
+// CPUs that this process may run on.
+int32_t usable_cpus() {
+  cpu_set_t cpus;
+  if (sched_getaffinity(0, sizeof cpus, &cpus) == 0) return std::max(1, CPU_COUNT(&cpus));
+  return static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+// Between the calls of one step lie a few microseconds, and a thread that sleeps takes 30 to 100 to
+// come: so long it stays awake for the next call, if nobody else need have its CPU.
+constexpr std::chrono::microseconds kStayAwake{50};
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// Until `done` or for kStayAwake.
+template <class F>
+void stay_awake(F&& done) {
+  const auto end = std::chrono::steady_clock::now() + kStayAwake;
+  do {
+    for (int i = 0; i < 64; ++i) {
+      if (done()) return;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+}
+
 thread_local bool t_inside_task = false;  // a call from within a task runs where it is
 
 // Sleeping helpers that one call at a time may use. A second caller meanwhile does its own work
@@ -47,12 +77,15 @@ class ThreadPool {
     {
       const std::lock_guard lock(mutex_);
       job_ = &job;
+      stay_awake_ = helpers_ < cpus_;
       open_places_ = std::min(workers - 1, helpers_);
+      calls_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
     t_inside_task = true;
     job.work(0);
     t_inside_task = false;
+    if (helpers_ < cpus_) stay_awake([this] { return busy_.load(std::memory_order_acquire) == 0; });
     std::unique_lock lock(mutex_);
     open_places_ = 0;  // whoever has not woken by now finds nothing left
     idle_.wait(lock, [&] { return at_work_ == 0; });
@@ -77,14 +110,22 @@ class ThreadPool {
     t_inside_task = true;
     std::unique_lock lock(mutex_);
     for (;;) {
+      if (open_places_ == 0 && stay_awake_) {
+        const uint32_t seen = calls_.load(std::memory_order_relaxed);
+        lock.unlock();
+        stay_awake([&] { return calls_.load(std::memory_order_acquire) != seen; });
+        lock.lock();
+      }
       wake_.wait(lock, [&] { return open_places_ > 0; });
       const int32_t worker = open_places_--;
       Job* const job = job_;
       ++at_work_;
+      busy_.store(at_work_, std::memory_order_relaxed);
       lock.unlock();
       job->work(worker);
       lock.lock();
-      if (--at_work_ == 0) idle_.notify_one();
+      busy_.store(--at_work_, std::memory_order_release);
+      if (at_work_ == 0) idle_.notify_one();
     }
   }
 
@@ -94,6 +135,10 @@ class ThreadPool {
   std::condition_variable wake_, idle_;
   Job* job_ = nullptr;
   int32_t open_places_ = 0, at_work_ = 0;
+  bool stay_awake_ = false;         // as many CPUs as threads
+  std::atomic<uint32_t> calls_{0};  // changes with each, for those that are awake
+  std::atomic<int32_t> busy_{0};    // at_work_, likewise
+  const int32_t cpus_ = usable_cpus();
 };
 
 std::atomic<ThreadPool*> g_pool{nullptr};
@@ -114,9 +159,7 @@ int32_t default_threads() {
   if (const char* word = std::getenv("ATTEND_NUM_THREADS"); word != nullptr)
     if (const long n = std::strtol(word, nullptr, 10); n >= 1 && n <= 4096)
       return static_cast<int32_t>(n);
-  cpu_set_t cpus;
-  if (sched_getaffinity(0, sizeof cpus, &cpus) == 0) return std::max(1, CPU_COUNT(&cpus));
-  return static_cast<int32_t>(std::max(1u, std::thread::hardware_concurrency()));
+  return usable_cpus();
 }
 
 std::atomic<int32_t>& thread_setting() {

@@ -5,7 +5,8 @@
 #include "attend/export.h"
 
 // The library's own threads, used by native kernels when ExecContext::parallel_for is not set. They
-// start with the first call that has work for them, sleep when idle and end with the process.
+// start with the first call that has work for them, stay awake for 50 us after a call where there are
+// CPUs enough, sleep when idle and end with the process.
 namespace attend {
 
 // How many threads a call may use, the caller's included.
