@@ -1,7 +1,7 @@
 // gdn's recurrence, token by token, on value rows of the state as they lie in memory.
 //
-//   block    one vector's lanes of value rows (8 KiB with AVX-512 at k_dim 128), taken through all
-//            tokens of the run while it is in the first-level cache
+//   block    the value rows of a panel (16 KiB with AVX-512 at k_dim 128), taken through all tokens
+//            of the run while they are in the first-level cache; half as many were 2 % slower
 //   token    two passes over the block, four rows at once: the predictions decayed_k S; then the
 //            update, whose products with q are the output. Sums run along the lanes of a row; those
 //            of a block's rows are added up across lanes together
@@ -13,7 +13,7 @@
 
 namespace attend::native::ATTEND_ISA {
 
-inline constexpr int kBlockRows = kLanes;
+inline constexpr int kBlockRows = kKeyStep;
 
 template <int rows, bool ask>
 inline void predict(const float* s, int64_t stride, int32_t k_dim, const float* decayed_k,
@@ -66,21 +66,24 @@ template <bool ask>
 inline void step_block(const GdnSteps& s, int32_t t, int32_t first, int32_t rows, const float* from,
                        int64_t from_stride, float* to) {
   const int64_t row = t * s.stride;
-  const int64_t at = first / kKeyStep * s.panel_floats + first % kKeyStep + int64_t{t} * kKeyStep;
+  const int64_t at = first / kKeyStep * s.panel_floats + int64_t{t} * kKeyStep;
   const auto add = [](VF a, VF b) { return a + b; };
-  VF sum[kLanes];
-  for (int32_t r = rows; r < kLanes; ++r) sum[r] = VF{};
+  VF sum[2][kLanes];
+  const auto sum_of = [&](int32_t r) { return sum[r / kLanes] + r % kLanes; };
+  for (int32_t r = rows; r < kBlockRows; ++r) *sum_of(r) = VF{};
   by_four(rows, [&]<int n>(int32_t r) {
-    predict<n, ask>(from + r * from_stride, from_stride, s.k_dim, s.decayed_k + row, sum + r);
+    predict<n, ask>(from + r * from_stride, from_stride, s.k_dim, s.decayed_k + row, sum_of(r));
   });
-  alignas(64) float error[kLanes];
-  store(error, s.beta[t] * (load(s.v + at) - reduce_lanes(sum, add)));
-  for (int32_t r = rows; r < kLanes; ++r) sum[r] = VF{};
+  alignas(64) float error[kBlockRows];
+  for (int h = 0; h < 2; ++h)
+    store(error + h * kLanes,
+          s.beta[t] * (load(s.v + at + h * kLanes) - reduce_lanes(sum[h], add)));
+  for (int32_t r = rows; r < kBlockRows; ++r) *sum_of(r) = VF{};
   by_four(rows, [&]<int n>(int32_t r) {
     update<n>(from + r * from_stride, from_stride, to + r * s.to_stride, s.to_stride, s.k_dim,
-              s.growth + row, s.k + row, s.q + row, error + r, sum + r);
+              s.growth + row, s.k + row, s.q + row, error + r, sum_of(r));
   });
-  store(s.out + at, reduce_lanes(sum, add));
+  for (int h = 0; h < 2; ++h) store(s.out + at + h * kLanes, reduce_lanes(sum[h], add));
 }
 
 inline void gdn_steps(const GdnSteps& s) {
