@@ -234,9 +234,6 @@ class Run {
 
   // Adds the part at hand to those before it.
   void gather(RowTiles& tiles, bool first) const {
-    for (int64_t h = 0; h < tiles.count(); ++h)  // the keys in between have thrown it out of caches
-      for (int64_t i = 0; i < tiles.rows() * c_.sizes.v_dims; i += 16)
-        __builtin_prefetch(tiles.folded(h).out + i, 1, 3);
     for (int64_t h = 0; h < tiles.count(); ++h)
       (first ? copy : fold)(tiles.folded(h), tiles.state(h), tiles.rows(), c_.sizes.v_dims);
   }
