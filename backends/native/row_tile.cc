@@ -13,6 +13,10 @@ namespace {
 // first-level cache with what is asked for meanwhile. With half of it the turns themselves are felt.
 constexpr int64_t kBlockBytes = 2 << 10;
 
+// Keys and values of a sequence that is read without being asked for: it is over before the first of
+// a stream came, and to set one up takes longer than to attend to 16 keys.
+constexpr int64_t kShortBytes = 16 << 10;
+
 constexpr const void *kNull = nullptr, *kNone = kNoRow;
 
 }  // namespace
@@ -207,6 +211,8 @@ bool RowTile::open(int64_t j0, int64_t n, int64_t together) {
   if (edges.skip) return false;
   j0_ = j0;
   block_panel_ = panel_;
+  live_end_ = static_cast<int32_t>(std::min<int64_t>(
+      panel_.key_end, round_up(panel_.last_key, narrow_keys(c_.ops.lanes, panel_.rows))));
   together_ = together;
   full_ = edges.full;
   heads_ = k_rows_.heads_adjacent(c_.shape.head_dim) && v_rows_.heads_adjacent(c_.shape.v_dim)
@@ -236,6 +242,10 @@ void RowTile::open_stream(const void* const* rows, int64_t bytes, const KeyRows&
                           int64_t then_begin, const void** then_rows, int64_t then_bytes,
                           bool led) {
   if (!leads_) return;
+  const bool whole = range_.begin >= j0_ && range_.end <= j0_ + keys_;
+  if (whole &&
+      (panel_.last_key - panel_.first_key) * (k_bytes_ + v_bytes_) * together_ <= kShortBytes)
+    return stream_.open({}, {}, 0, 1, false);
   const int64_t streams = together_ / heads_, block_bytes = block_ * bytes * heads_;
   bytes *= heads_;
   then_bytes *= heads_;
@@ -243,7 +253,7 @@ void RowTile::open_stream(const void* const* rows, int64_t bytes, const KeyRows&
       std::min<int64_t>(c_.sizes.keys, KeyStream::keys_beyond(then_bytes, block_bytes, streams));
   locate(then, {0, INT64_MAX}, then_begin, beyond, then_rows);
   std::replace(then_rows, then_rows + beyond, kNull, kNone);
-  stream_.open({rows + panel_.key_begin, panel_.key_end - panel_.key_begin, bytes},
+  stream_.open({rows + panel_.key_begin, live_end_ - panel_.key_begin, bytes},
                {then_rows, beyond, then_bytes}, block_bytes, streams, led);
 }
 
@@ -261,7 +271,7 @@ void RowTile::open_values() {
 
 void RowTile::add_scores(int32_t first, KeyStream& stream) {
   block_panel_.key_begin = first;
-  block_panel_.key_end = std::min(panel_.key_end, first + block_);
+  block_panel_.key_end = std::min(live_end_, first + block_);
   stream.ask((block_panel_.key_end - first) * k_bytes_);
   c_.ops.scores_narrow(t_, block_panel_, k_, static_cast<int32_t>(c_.shape.head_dim));
 }
@@ -277,7 +287,7 @@ void RowTile::weigh_all() {
 
 void RowTile::add_values(int32_t first, KeyStream& stream) {
   block_panel_.key_begin = first;
-  block_panel_.key_end = std::min(panel_.key_end, first + block_);
+  block_panel_.key_end = std::min(live_end_, first + block_);
   stream.ask((block_panel_.key_end - first) * v_bytes_);
   c_.ops.accumulate_narrow(t_, block_panel_, v_, static_cast<int32_t>(c_.shape.v_dim));
   if (first > panel_.key_begin) return;

@@ -60,7 +60,7 @@ class RowTile {
   // Narrow rows, the n-th of `together` that go side by side: opens the tile at j0, false if none of
   // it is seen; then scores of all its keys, block by block; weights; values of all keys, likewise.
   bool open(int64_t j0, int64_t n, int64_t together);
-  KeyRange open_keys() const { return {panel_.key_begin, panel_.key_end}; }
+  KeyRange open_keys() const { return {panel_.key_begin, live_end_}; }
   void open_scores(bool led);
   void add_scores(int32_t first, KeyStream& stream);
   void weigh_all();
@@ -119,6 +119,7 @@ class RowTile {
   int64_t j0_ = 0, together_ = 1, heads_ = 1;  // heads whose rows of a key lie together
   bool leads_ = true;                          // whether its stream is asked
   int32_t block_ = 0;
+  int32_t live_end_ = 0;  // of the keys that are read: beyond lie those that no row sees
   KeyStream stream_;
   Panel panel_{}, block_panel_{};  // of the tile, of a block of its keys
   bool full_ = false;
