@@ -31,27 +31,6 @@ std::string join(const std::vector<std::string>& words, const char* between) {
   return text;
 }
 
-std::string printable(const std::string& text) {
-  std::string clean;
-  for (size_t i = 0; i < text.size();) {
-    const auto byte = [&](size_t at) {
-      return at < text.size() ? static_cast<uint8_t>(text[at]) : 0;
-    };
-    const uint8_t first = byte(i);
-    const size_t size = first < 0x80       ? 1
-                        : first >> 5 == 6  ? 2
-                        : first >> 4 == 14 ? 3
-                        : first >> 3 == 30 ? 4
-                                           : 0;
-    bool good =
-        size > 0 && first != 0x7f && first >= 0x20 && !(first == 0xc2 && byte(i + 1) < 0xa0);
-    for (size_t n = 1; n < size; ++n) good = good && byte(i + n) >> 6 == 2;
-    clean += good ? text.substr(i, size) : "?";
-    i += good ? size : 1;
-  }
-  return clean;
-}
-
 std::string one_line(const std::string& text) {
   std::string line;
   for (size_t i = 0; i < text.size(); ++i) {

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "attend/tensor.h"
+#include "strategies/engine/models/file.h"
 
 // Words and tables for terminals.
 namespace attend::cli {
@@ -10,8 +11,7 @@ namespace attend::cli {
 std::string number(double value, int digits = 3);  // "%.3g"
 std::string shape_text(const TensorView& view);    // "f32[4, 30, 12, 32]"
 std::string join(const std::vector<std::string>& words, const char* between = ", ");
-// Bytes that a terminal would obey, and those that are no UTF-8, become '?': names come from files.
-std::string printable(const std::string& text);
+using engine::printable;
 // The lines of a message as one line.
 std::string one_line(const std::string& text);
 std::vector<std::string> split(const std::string& text, char at);

@@ -126,7 +126,7 @@ constexpr Element kElements[] = {
 
 }  // namespace
 
-Entries read_npy_header(const std::string& path) {
+FileEntry read_npy_header(const std::string& path) {
   const uint64_t size = size_of_file(path);
   if (size < 10 || head_of_file(path, 0, 6) != "\x93NUMPY")
     refuse_file(path, "start is not that of an .npy file");
@@ -167,7 +167,7 @@ Entries read_npy_header(const std::string& path) {
   if (e.bytes != size - e.offset)
     refuse_file(path, "data has " + std::to_string(size - e.offset) + " bytes, expected " +
                           std::to_string(e.bytes) + " of its shape and dtype");
-  return {{"", e}};
+  return e;
 }
 
 }  // namespace attend::cli

@@ -1,9 +1,7 @@
 #include "tools/attend/formats/tensor_file.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 
 #include "attend/error.h"
@@ -51,51 +49,6 @@ void fortran_to_row_major(const std::byte* from, std::byte* to, const TensorView
 
 }  // namespace
 
-void refuse_file(const std::string& path, const std::string& what) {
-  throw Error(ErrorCode::kInvalidArgument, path + ": " + what);
-}
-
-uint64_t size_of_file(const std::string& path) {
-  std::error_code error;
-  const auto status = std::filesystem::status(path, error);
-  if (!std::filesystem::exists(status)) {
-    refuse_file(path, error && status.type() != std::filesystem::file_type::not_found
-                          ? "cannot be opened: " + error.message()
-                          : std::string("no such file"));
-  }
-  if (!std::filesystem::is_regular_file(status))
-    refuse_file(path, std::filesystem::is_directory(status) ? "is a directory, expected a file"
-                                                            : "is not a regular file");
-  const auto size = std::filesystem::file_size(path, error);
-  if (error) refuse_file(path, "cannot be opened: " + error.message());
-  errno = 0;
-  if (!std::ifstream(path, std::ios::binary))
-    refuse_file(path, std::string("cannot be opened: ") + std::strerror(errno));
-  return size;
-}
-
-std::string head_of_file(const std::string& path, uint64_t offset, uint64_t bytes) {
-  std::ifstream stream(path, std::ios::binary);
-  stream.seekg(static_cast<std::streamoff>(offset));
-  std::string text(bytes, '\0');
-  stream.read(text.data(), static_cast<std::streamsize>(bytes));
-  if (!stream) refuse_file(path, "cannot be read: it ended early");
-  return text;
-}
-
-uint64_t bytes_of(const std::string& path, const std::string& name,
-                  const std::vector<uint64_t>& shape, uint64_t element_bytes) {
-  uint64_t bytes = element_bytes;
-  bool empty = false;
-  for (uint64_t dim : shape) {
-    empty = empty || dim == 0;
-    if (dim > INT64_MAX || __builtin_mul_overflow(bytes, dim == 0 ? 1 : dim, &bytes) ||
-        bytes > INT64_MAX)
-      refuse_file(path, "shape of '" + printable(name) + "' has more bytes than 63 bits count");
-  }
-  return empty ? 0 : bytes;
-}
-
 TensorFile::TensorFile(const std::string& path) : path_(path) {
   const auto ends = [&](const char* end) {
     return path.size() > std::strlen(end) && path.ends_with(end);
@@ -103,7 +56,10 @@ TensorFile::TensorFile(const std::string& path) : path_(path) {
   if (!ends(".safetensors") && !ends(".npy"))
     refuse_file(path, "kind of file is unknown, expected a name in .safetensors or .npy");
   named_ = ends(".safetensors");
-  entries_ = named_ ? read_safetensors_header(path) : read_npy_header(path);
+  if (!named_) entries_.emplace("", read_npy_header(path));
+  if (named_)
+    for (auto& [name, entry] : engine::read_safetensors_header(path))
+      entries_.emplace(name, FileEntry{std::move(entry)});
 }
 
 std::vector<std::string> TensorFile::names() const {

@@ -6,17 +6,15 @@
 #include <vector>
 
 #include "attend/tensor.h"
+#include "strategies/engine/models/file.h"
+#include "strategies/engine/models/safetensors.h"
 
 // Files of tensors, read strictly: every size is checked against the file before memory is asked for, and a file
 // that contradicts itself is refused whole.
 namespace attend::cli {
 
-// Where one tensor lies in its file.
-struct FileEntry {
-  std::string dtype_word;      // as the file spells it: "BF16", "<f4"
-  std::optional<DType> dtype;  // absent: an element type that attend does not know
-  std::vector<uint64_t> shape;
-  uint64_t offset = 0, bytes = 0;  // from the start of the file
+// Where one tensor lies in its file; the words of .npy are those of NumPy: "<f4".
+struct FileEntry : engine::TensorEntry {
   bool swap_bytes = false;
   bool fortran_order = false;
 };
@@ -43,15 +41,11 @@ class TensorFile {
   std::map<std::string, FileEntry> entries_;
 };
 
-// What the two formats share.
-using Entries = std::map<std::string, FileEntry>;
-Entries read_safetensors_header(const std::string& path);
-Entries read_npy_header(const std::string& path);
-[[noreturn]] void refuse_file(const std::string& path, const std::string& what);
-std::string head_of_file(const std::string& path, uint64_t offset, uint64_t bytes);
-uint64_t size_of_file(const std::string& path);  // also refuses what is no regular, readable file
-// Elements times element_bytes; refuses what 63 bits do not hold.
-uint64_t bytes_of(const std::string& path, const std::string& name,
-                  const std::vector<uint64_t>& shape, uint64_t element_bytes);
+// The one tensor of an .npy file.
+FileEntry read_npy_header(const std::string& path);
+using engine::bytes_of;
+using engine::head_of_file;
+using engine::refuse_file;
+using engine::size_of_file;
 
 }  // namespace attend::cli

@@ -1,16 +1,13 @@
+#include "strategies/engine/models/safetensors.h"
+
 #include <algorithm>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
 
-#include "attend/error.h"
-#include "tools/attend/formats/tensor_file.h"
-#include "tools/attend/text.h"
+#include "strategies/engine/models/file.h"
 
-// .safetensors: 8 bytes of header length (little endian), a JSON object, the elements. Its own rules, which are
-// held here: no name twice, offsets that fit the shapes and cover the data without overlap or gap.
-namespace attend::cli {
+namespace attend::engine {
 namespace {
 
 using nlohmann::json;
@@ -42,8 +39,8 @@ constexpr Element kElements[] = {
 
 constexpr uint64_t kLongestHeader = 100'000'000;  // as the format's own library has it
 
-// The parsed header. Names that occur twice and values nested deeper than the format has them are refused while
-// parsing, so that neither is ever built.
+// The parsed header. Names that occur twice and values nested deeper than the format has them are
+// refused while parsing, so that neither is ever built.
 json parse(const std::string& path, const std::string& header) {
   std::set<std::string> names, fields;
   const auto watch = [&](int depth, json::parse_event_t event, json& value) {
@@ -85,7 +82,20 @@ std::vector<uint64_t> counts(const std::string& path, const std::string& what, c
 
 }  // namespace
 
-Entries read_safetensors_header(const std::string& path) {
+uint64_t bytes_of(const std::string& path, const std::string& name,
+                  const std::vector<uint64_t>& shape, uint64_t element_bytes) {
+  uint64_t bytes = element_bytes;
+  bool empty = false;
+  for (uint64_t dim : shape) {
+    empty = empty || dim == 0;
+    if (dim > INT64_MAX || __builtin_mul_overflow(bytes, dim == 0 ? 1 : dim, &bytes) ||
+        bytes > INT64_MAX)
+      refuse_file(path, "shape of '" + printable(name) + "' has more bytes than 63 bits count");
+  }
+  return empty ? 0 : bytes;
+}
+
+std::map<std::string, TensorEntry> read_safetensors_header(const std::string& path) {
   const uint64_t size = size_of_file(path);
   if (size < 8) refuse_file(path, "size is " + std::to_string(size) + " bytes, expected 8 or more");
   uint64_t length = 0;
@@ -102,7 +112,7 @@ Entries read_safetensors_header(const std::string& path) {
   if (!header.is_object()) refuse_file(path, "header is no JSON object");
 
   const uint64_t data = 8 + length, data_bytes = size - data;
-  Entries entries;
+  std::map<std::string, TensorEntry> entries;
   std::vector<std::pair<uint64_t, uint64_t>> spans;
   for (const auto& [name, value] : header.items()) {
     if (name == "__metadata__") {
@@ -117,7 +127,7 @@ Entries read_safetensors_header(const std::string& path) {
       if (!value.contains(field)) refuse_file(path, label + field + " is absent from the header");
     if (value.size() != 3)
       refuse_file(path, label + "has more fields than dtype, shape, data_offsets");
-    FileEntry e;
+    TensorEntry e;
     if (value["dtype"].is_string()) e.dtype_word = value["dtype"].get<std::string>();
     const auto* known = std::find_if(std::begin(kElements), std::end(kElements),
                                      [&](const Element& x) { return e.dtype_word == x.word; });
@@ -128,12 +138,8 @@ Entries read_safetensors_header(const std::string& path) {
     e.shape = counts(path, label + "shape", value["shape"]);
     const auto offsets = counts(path, label + "data_offsets", value["data_offsets"]);
     if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_bytes)
-      refuse_file(path, label + "data_offsets are [" + join([&] {
-                          std::vector<std::string> words;
-                          for (uint64_t x : offsets) words.push_back(std::to_string(x));
-                          return words;
-                        }()) +
-                            "], expected begin <= end <= " + std::to_string(data_bytes) +
+      refuse_file(path, label + "data_offsets are " + value["data_offsets"].dump().substr(0, 60) +
+                            ", expected begin <= end <= " + std::to_string(data_bytes) +
                             ", the bytes of data");
     e.offset = data + offsets[0];
     e.bytes = offsets[1] - offsets[0];
@@ -159,4 +165,4 @@ Entries read_safetensors_header(const std::string& path) {
   return entries;
 }
 
-}  // namespace attend::cli
+}  // namespace attend::engine
