@@ -12,4 +12,7 @@ NB_MODULE(_attend, m) {
   bind_calls(m);
   bind_ring(m);
   bind_registry(m);
+#ifdef ATTEND_HAVE_ENGINE
+  bind_engine(m);
+#endif
 }

@@ -37,6 +37,18 @@ class AttentionBackend {
   virtual void forward_gdn(const GdnLayer& layer, const TensorView& mixed_qkv, const TensorView& a,
                            const TensorView& b, const TensorView& z, const TensorView& out);
 
+  // Graphs (graph_state.h). What a request's sequence counts while a graph is captured.
+  virtual int32_t graph_seq_len_fill_value() const noexcept { return 1; }
+  // Room for the metadata of every graph.
+  //   errors   kUnsupported unless the backend overrides them
+  virtual void init_graph_state(int64_t max_num_reqs, int64_t max_num_rows, int64_t max_num_pages);
+  // Metadata under which a step of num_reqs requests is captured, only kDecode and kIdle.
+  virtual const AttnMetadata& init_forward_metadata_capture(int64_t num_reqs, int64_t num_rows,
+                                                            ForwardMode mode);
+  // Metadata under which it is replayed for this step of at most as many.
+  virtual const AttnMetadata& init_forward_metadata_replay(const AttnMetadata& step,
+                                                           int64_t num_reqs);
+
  protected:
   virtual ForwardMode mode() const = 0;
   virtual void forward_extend(const AttentionLayer& layer, const TensorView& q, const TensorView& k,

@@ -22,6 +22,7 @@ void add_run(CLI::App& app, Shared& shared);
 void add_check(CLI::App& app, Shared& shared);
 void add_mask(CLI::App& app, Shared& shared);
 void add_bench(CLI::App& app, Shared& shared);
+void add_generate(CLI::App& app, Shared& shared);  // where the engine is built
 
 // --json, --progress and, where something is computed, --threads.
 void add_shared_flags(CLI::App& command, Shared& shared, bool computes);

@@ -32,7 +32,8 @@ CLI::Option* add_device_flag(CLI::App& command, std::optional<std::string>& word
 Device device_from(const std::optional<std::string>& word) {
   const char* set = std::getenv("ATTEND_DEVICE");
   const bool from_environment = !word && set != nullptr && *set != '\0';
-  const std::string text = word ? *word : from_environment ? set : "native";
+  std::string text = word ? *word : from_environment ? set : "native";
+  if (text == "cpu") text = "native";
   const auto parts = split(text, ':');
   for (DeviceType type : {DeviceType::kNative, DeviceType::kCuda, DeviceType::kRocm}) {
     if (parts[0] != name(type) || parts.size() > 2) continue;
@@ -88,6 +89,9 @@ int run(int argc, char** argv) {
   add_check(app, shared);
   add_mask(app, shared);
   add_bench(app, shared);
+#ifdef ATTEND_HAVE_ENGINE
+  add_generate(app, shared);
+#endif
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

@@ -30,6 +30,7 @@ from ._attend import (
     set_num_threads,
     to_device,
 )
+from ._engine import Completion, Engine, Progress, strategies
 from ._errors import (
     BackendUnavailableError,
     DeviceError,

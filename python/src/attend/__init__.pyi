@@ -4,6 +4,11 @@ from typing import Any, Literal, NamedTuple, Protocol, TypedDict
 
 from typing_extensions import Unpack
 
+from ._engine import Completion as Completion
+from ._engine import Engine as Engine
+from ._engine import Progress as Progress
+from ._engine import strategies as strategies
+
 class _DLPack(Protocol):
     def __dlpack__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __dlpack_device__(self) -> tuple[Any, int]: ...

@@ -21,6 +21,7 @@
 #include "strategies/engine/math/onednn_product.h"
 #include "strategies/engine/math/packed.h"
 #include "strategies/engine/math/share.h"
+#include "strategies/engine/math/step_times.h"
 
 namespace attend::engine {
 namespace {
@@ -215,6 +216,7 @@ void Linear::run(const TensorView& x, const TensorView& y, bool batch_invariant)
   expect_rows(kWhere, "y", y, x.dim(0), out());
   const int64_t rows = x.dim(0);
   if (rows == 0 || out() == 0) return;
+  const Timed timed(&StepTimes::products);
   const PackedWeights& p = packed_->weights;
   const bool bf16 = p.dtype == DType::kBF16, pairs = math_ops().pairs;
   const Rows given{static_cast<const float*>(x.data), x.step(0)};
