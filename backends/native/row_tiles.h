@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "backends/native/row_tile.h"
 
@@ -27,6 +28,11 @@ class RowTiles {
   KeyRange visible() const { return tiles_[0]->visible(); }
   const RowState& state(int64_t n) const { return workers_[static_cast<size_t>(n)].state; }
   const RowState& folded(int64_t n) const { return workers_[static_cast<size_t>(n)].folded; }
+  // The state at hand becomes the folded one, and the other way round.
+  void swap_state(int64_t n) {
+    Worker& worker = workers_[static_cast<size_t>(n)];
+    std::swap(worker.state, worker.folded);
+  }
 
   // The state of all rows after the keys of a range, from nothing.
   void attend(KeyRange range) {

@@ -26,6 +26,11 @@ inline constexpr int64_t kKeptScoresBytes = 256 << 10;
 
 inline int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 
+// More rows than split_plan() cuts the keys of, but too few to be divided among threads, each of which
+// would pack all keys: their keys are cut, too, at multiples of this. Folding a part in costs 1 % of
+// its products.
+inline constexpr int64_t kWideSplitRows = 256, kWideSplitKeys = 2048;
+
 // Stacks of narrow tiles that one task takes at most.
 inline constexpr int64_t kMostTogether = 8;
 
@@ -58,7 +63,7 @@ struct TileSizes {
         v_dims(round_up(s.v_dim, ops.dim_step)),
         keys(keys_per_tile(std::max(s.head_dim, s.v_dim))),
         keep_scores(has_key_words(p)),
-        part_rows(static_cast<int32_t>(round_up(kSplitRows, ops.row_step))),
+        part_rows(static_cast<int32_t>(round_up(kWideSplitRows, ops.row_step))),
         row_step(ops.row_step),
         staged_floats(must_stage(a) ? keys * std::max(s.head_dim, s.v_dim) : 0) {
     const int64_t row_bytes = (q_words + v_dims) * static_cast<int64_t>(sizeof(float));

@@ -10,7 +10,7 @@
 //   narrow    sequences of a few rows read K and V in place, and a task takes several kv heads, 16
 //             keys of each in turn: the heads of a key lie side by side, and memory is read in the
 //             order of addresses
-//   split     a sequence of few rows cuts its keys into parts (ops/common/split_plan.h), which are
+//   split     a sequence of few rows cuts its keys into parts (split_of below), which are
 //             folded in order; one thread does so as it goes, and where there are fewer tasks than
 //             threads the parts are tasks of their own. Both do the same arithmetic.
 //   memory    one Worker a thread (tile_worker.h), whatever the sequence lengths
@@ -63,30 +63,37 @@ struct Tasks {
   int64_t tiles = 0;     // of the longest sequence
   int64_t columns = 0;   // sequences x groups of stacks
   int64_t together = 1;  // stacks of a group
+  int64_t longest = 0;   // stacked rows of a sequence, at most
   int64_t parts = 1;     // > 1: that many tasks a tile, one for each part of the keys
 
   int64_t tiles_in_all() const { return tiles * columns; }
 };
 
-// Rows of a tile: as many as fit, fewer when that would leave threads without a task. Results do
-// not depend on it. Under a plan they lie in one row of its tiles.
-int64_t rows_per_tile(const TileCall& c, int64_t longest, int32_t workers) {
+// Rows of a tile: as many as fit, fewer when that would leave threads without a task, but not so few
+// that packing keys takes longer than they do. Results do not depend on it. Under a plan they lie in
+// one row of its tiles.
+int64_t rows_per_tile(const TileCall& c, int64_t rows, int64_t parts, int32_t workers) {
   if (c.use.plan != nullptr) {
     int64_t positions = c.use.plan->shape().rows;
     while (positions > 1 && positions * c.stack > c.sizes.rows) positions = (positions + 1) / 2;
     while (c.use.plan->shape().rows % positions != 0) --positions;
     return positions * c.stack;
   }
+  constexpr int64_t kFewestPanels = 4;
   int64_t panels = c.sizes.rows / c.ops.row_step;
-  const int64_t rows = longest * c.stack;
-  while (workers > 1 && panels > 2 &&
+  if (rows <= kWideSplitRows && parts > 1) return panels * c.ops.row_step;  // threads share parts
+  while (workers > 1 && panels >= 2 * kFewestPanels &&
          c.shape.batch * c.stacks() * ((rows - 1) / (panels * c.ops.row_step) + 1) < 3 * workers)
     panels /= 2;
   return panels * c.ops.row_step;
 }
 
+// Up to kWideSplitRows, rows are too few to be divided among threads: each would pack all keys.
 SplitPlan split_of(const TileCall& c, const Sequence& s, KeyRange visible) {
-  return split_plan(c.use.plan != nullptr ? INT64_MAX : s.q_len * c.stack, visible);
+  const int64_t rows = c.use.plan != nullptr ? INT64_MAX : s.q_len * c.stack;
+  if (rows > kSplitRows && rows <= kWideSplitRows && visible.begin < visible.end)
+    return cut_keys(visible, kWideSplitKeys);
+  return split_plan(rows, visible);
 }
 
 // How many stacks a task takes: as many as leave every thread enough tasks.
@@ -113,8 +120,9 @@ Tasks plan_tasks(const TileCall& c, int32_t workers) {
   }
   tasks.columns = c.shape.batch * c.stacks();
   if (longest == 0 || c.shape.heads == 0) return tasks;
-  tasks.rows = rows_per_tile(c, longest, workers);
-  tasks.tiles = (longest * c.stack - 1) / tasks.rows + 1;
+  tasks.longest = longest * c.stack;
+  tasks.rows = rows_per_tile(c, tasks.longest, parts, workers);
+  tasks.tiles = (tasks.longest - 1) / tasks.rows + 1;
   if (narrow) tasks.together = stacks_together(c, tasks.tiles * c.shape.batch * parts, workers);
   tasks.columns /= tasks.together;
   if (tasks.tiles_in_all() < workers) tasks.parts = parts;
@@ -124,15 +132,15 @@ Tasks plan_tasks(const TileCall& c, int32_t workers) {
 // The scratch of a call: a Worker a thread and, where parts are tasks, a record for each of them.
 struct Memory {
   uint64_t worker = 0, record = 0;
-  int64_t records = 0;
+  int64_t records = 0, rows = 0;  // of a record
 
   Memory(const TileCall& c, const Tasks& tasks)
       : worker(
             static_cast<uint64_t>(round_up(static_cast<int64_t>(bytes_per_worker(c.sizes)), 64))) {
     if (tasks.parts == 1) return;
     records = tasks.tiles_in_all() * tasks.parts * tasks.together;
-    record = static_cast<uint64_t>(round_up(c.sizes.part_rows * (c.sizes.v_dims + 2), 16)) *
-             sizeof(float);
+    rows = std::min<int64_t>(c.sizes.part_rows, round_up(tasks.longest, c.ops.row_step));
+    record = static_cast<uint64_t>(round_up(rows * (c.sizes.v_dims + 2), 16)) * sizeof(float);
   }
   uint64_t per_worker(int32_t workers) const {
     return worker + record * static_cast<uint64_t>((records + workers - 1) / workers);
@@ -222,12 +230,10 @@ class Run {
     with_tiles(task, thread, [&](RowTiles& tiles, const Sequence& s, int64_t first) {
       const SplitPlan plan = split_of(c_, s, tiles.visible());
       if (plan.count() <= 1) return;
-      for (int64_t n = 0; n < plan.count(); ++n) {
+      for (int64_t n = 0; n < plan.count(); ++n)
         for (int64_t h = 0; h < tiles.count(); ++h)
-          copy(tiles.state(h), record(task * tasks_.parts + n, first + h), tiles.rows(),
-               c_.sizes.v_dims);
-        gather(tiles, n == 0);
-      }
+          (n == 0 ? copy : fold)(tiles.folded(h), record(task * tasks_.parts + n, first + h),
+                                 tiles.rows(), c_.sizes.v_dims);
       finish(tiles, plan);
     });
   }
@@ -235,13 +241,15 @@ class Run {
   // Adds the part at hand to those before it.
   void gather(RowTiles& tiles, bool first) const {
     for (int64_t h = 0; h < tiles.count(); ++h)
-      (first ? copy : fold)(tiles.folded(h), tiles.state(h), tiles.rows(), c_.sizes.v_dims);
+      if (first)
+        tiles.swap_state(h);
+      else
+        fold(tiles.folded(h), tiles.state(h), tiles.rows(), c_.sizes.v_dims);
   }
 
   void finish(RowTiles& tiles, const SplitPlan& plan) const {
     if (plan.count() > 1)
-      for (int64_t h = 0; h < tiles.count(); ++h)
-        copy(tiles.state(h), tiles.folded(h), tiles.rows(), c_.sizes.v_dims);
+      for (int64_t h = 0; h < tiles.count(); ++h) tiles.swap_state(h);
     tiles.finish();
   }
 
@@ -251,7 +259,7 @@ class Run {
     std::byte* at = scratch_.of(static_cast<int32_t>(number % workers_)) + memory_.worker +
                     memory_.record * static_cast<uint64_t>(number / workers_);
     auto* m = reinterpret_cast<float*>(at);
-    return {m, m + c_.sizes.part_rows, m + 2 * c_.sizes.part_rows};
+    return {m, m + memory_.rows, m + 2 * memory_.rows};
   }
 
   const TileCall& c_;

@@ -24,10 +24,15 @@ struct SplitPlan {
   }
 };
 
+// Visible keys cut at multiples of a quantum.
+ATTEND_HD SplitPlan cut_keys(KeyRange keys, int64_t quantum) {
+  return {keys.begin / quantum, (keys.end - 1) / quantum + 1, quantum};
+}
+
 // How the visible keys of a sequence with this many stacked rows are cut.
 ATTEND_HD SplitPlan split_plan(int64_t stacked_rows, KeyRange keys) {
   if (stacked_rows > kSplitRows || keys.begin >= keys.end) return {0, 1, INT64_MAX / 4};
-  return {keys.begin / kSplitKeys, (keys.end - 1) / kSplitKeys + 1, kSplitKeys};
+  return cut_keys(keys, kSplitKeys);
 }
 
 }  // namespace attend

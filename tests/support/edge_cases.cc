@@ -163,6 +163,20 @@ void add_caches(std::vector<AttentionCase>& list) {
   }
 }
 
+// Rows that are few and yet more than those that read keys in place: keys are cut where the second
+// part has many, and where it has one.
+void add_cut_keys(std::vector<AttentionCase>& list) {
+  for (Family family : {Family::kPlain, Family::kPaged, Family::kDecode})
+    for (DType dtype : kDTypes)
+      for (int64_t keys : {2049, 3000}) {
+        AttentionCase c = cached(family, 2, keys, 24);
+        c.dtype = dtype;
+        c.heads = 36, c.kv_heads = 1;
+        c.lse = keys == 2049;
+        list.push_back(c);
+      }
+}
+
 // Every narrow type of cache under every type of q, for few rows and for many, which have kernels of
 // their own, with nothing that a tuned row refuses.
 void add_cache_types(std::vector<AttentionCase>& list) {
@@ -231,6 +245,7 @@ std::vector<AttentionCase> edge_cases(bool full) {
   add_head_dims(list);
   add_corners(list);
   add_caches(list);
+  add_cut_keys(list);
   add_cache_types(list);
   add_block_masks(list);
   add_framework_calls(list);
