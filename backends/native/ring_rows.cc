@@ -266,7 +266,7 @@ void RingRows::finish(const Task& task) const {
       for (int64_t n = 0; n < sink_count(p_.sinks); ++n)
         factor *= state.admit_sink(sink_logit(p_.sinks, head + h, n));
       ops_.store(acc, factor * state.inverse_sum(), static_cast<int32_t>(shape_.v_dim),
-                 out.at(i, head + h), out.dim, elem_of(out.dtype));
+                 {out.at(i, head + h), out.dim, elem_of(out.dtype), nullptr});
       if (a_.lse)
         store(lse_rows_of(a_.lse, s.b, s.q_first).at(i, head + h), DType::kF32, state.lse());
     }

@@ -1,6 +1,7 @@
 #include "backends/native/row_tile.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -44,6 +45,7 @@ RowTile::RowTile(const TileCall& call, const Worker& worker, const Sequence& seq
   t_.q_words = static_cast<int32_t>(c_.sizes.q_words);
   t_.scale = *c_.p.softmax_scale;
   t_.softcap = c_.p.softcap;
+  t_.exact = static_cast<bool>(c_.a.lse);
   // A scale of 0 or less would turn a hidden key's -inf into something else.
   t_.scaled = c_.p.softcap > 0.0f || c_.p.alibi_slopes || c_.p.bias || !(t_.scale > 0.0f);
 
@@ -163,7 +165,7 @@ void RowTile::locate(const KeyRows& keys, KeyRange within, int64_t j0, int64_t c
 }
 
 // One step of the online softmax: the keys [j0, j0 + keys_). Panel by panel, so that scores stay in
-// the first-level cache, unless V can only be packed when all panels have said which keys they see.
+// the first-level cache.
 void RowTile::attend_keys(int64_t j0) {
   const auto head_dim = static_cast<int32_t>(c_.shape.head_dim);
   locate(k_rows_, range_, j0, t_.keys, w_.k_rows);
@@ -173,18 +175,48 @@ void RowTile::attend_keys(int64_t j0) {
   const bool by_key = elementwise();
   mark_seen(j0, by_key);
   if (by_key) words_.start_tile(w_, s_, j0, keys_, t_.keys);
-  if (!by_key) pack_values(j0);
+  by_key ? attend_by_key(j0) : attend_panels(j0);
+}
+
+// A panel's softmax goes beside the next one's scores.
+void RowTile::attend_panels(int64_t j0) {
+  std::array<Panel, 2> panels{};
+  const Panel* before = nullptr;
+  int32_t number = 0;  // of the one before
+  const auto end = [&] {
+    drop(*before, number, j0);
+    prefetch(v_rows_, c_.shape.v_dim, j0 + keys_, number);
+    accumulate(*before, number);
+  };
+  pack_values(j0);
+  for (int32_t p = 0; p < panels_; ++p) {
+    Panel& panel = panels[before == panels.data() ? 1 : 0];
+    const Edges edges = place(panel, p, j0);
+    if (edges.skip) continue;
+    if (!c_.sizes.keep_scores && &panel != panels.data()) panel.s += c_.ops.row_step * kScoreStride;
+    c_.ops.scores(t_, panel, before);
+    prefetch(k_rows_, c_.shape.head_dim, j0 + keys_, p);
+    panel.topped = !prepare(panel, p, edges.full, j0) && c_.ops.leaves_tops;
+    if (before != nullptr) end();
+    before = &panel;
+    number = p;
+  }
+  if (before == nullptr) return;
+  c_.ops.softmax(t_, *before);
+  end();
+}
+
+// V can only be packed when all panels have said which keys they see.
+void RowTile::attend_by_key(int64_t j0) {
   for (int32_t p = 0; p < panels_; ++p) {
     Panel panel{};
     const Edges edges = place(panel, p, j0);
     if (edges.skip) continue;
-    c_.ops.scores(t_, panel);
+    c_.ops.scores(t_, panel, nullptr);
     prefetch(k_rows_, c_.shape.head_dim, j0 + keys_, p);
     weigh(panel, p, edges.full, j0);
     prefetch(v_rows_, c_.shape.v_dim, j0 + keys_, p);
-    if (!by_key) accumulate(panel, p);
   }
-  if (!by_key) return;
   pack_values(j0);
   for (int32_t p = 0; p < panels_; ++p) {
     Panel panel{};
@@ -305,13 +337,17 @@ bool RowTile::elementwise() const {
 
 // Scores to weights.
 void RowTile::weigh(const Panel& panel, int32_t number, bool full, int64_t j0) {
-  const int32_t first_row = number * c_.ops.row_step;
-  if (!full || t_.scaled || elementwise())
-    for (int32_t r = 0; r < panel.rows; ++r)
-      c_.ops.prepare(t_, panel, r, words_of(first_row + r, j0));
+  prepare(panel, number, full, j0);
   c_.ops.softmax(t_, panel);
-  if (c_.use.dropout != nullptr)
-    for (int32_t r = 0; r < panel.rows; ++r) drop(panel, r, first_row + r, j0);
+  drop(panel, number, j0);
+}
+
+// What words do to scores; false if they do nothing.
+bool RowTile::prepare(const Panel& panel, int32_t number, bool full, int64_t j0) {
+  if (full && !t_.scaled && !elementwise()) return false;
+  for (int32_t r = 0; r < panel.rows; ++r)
+    c_.ops.prepare(t_, panel, r, words_of(number * c_.ops.row_step + r, j0));
+  return true;
 }
 
 // What row r has for the keys at j0. Those of the words that go key by key are marked as seen by
@@ -353,7 +389,12 @@ void RowTile::mark_seen(int64_t j0, bool by_key) {
 
 // Step 6 of the score order: the sum of weights stays what it was, and what 1 / (1 - p) adds comes
 // with the division, so that a 16-bit weight is rounded once.
-void RowTile::drop(const Panel& panel, int32_t r, int32_t row, int64_t j0) {
+void RowTile::drop(const Panel& panel, int32_t number, int64_t j0) {
+  if (c_.use.dropout == nullptr) return;
+  for (int32_t r = 0; r < panel.rows; ++r) drop_row(panel, r, number * c_.ops.row_step + r, j0);
+}
+
+void RowTile::drop_row(const Panel& panel, int32_t r, int32_t row, int64_t j0) {
   const Dropout& dropout = *c_.use.dropout;
   const int64_t i = c_.use.first_row + position(row),
                 head_number = c_.use.first_head + s_.b * c_.shape.heads + head(row);
@@ -371,6 +412,7 @@ void RowTile::drop(const Panel& panel, int32_t r, int32_t row, int64_t j0) {
 }
 
 void RowTile::finish() {
+  constexpr int32_t kRowsAhead = 8;  // to be asked for before they are written
   const RowsView out = rows_of(c_.a.out, s_.b, s_.q_first);
   for (int32_t r = 0; r < rows_; ++r) {
     const int64_t i = position(r), h = head(r);
@@ -381,8 +423,10 @@ void RowTile::finish() {
     float factor = c_.use.dropout != nullptr ? c_.use.dropout->keep_scale : 1.0f;
     for (int64_t n = 0; n < sink_count(c_.p.sinks); ++n)
       factor *= row.admit_sink(sink_logit(c_.p.sinks, h, n));
+    const int32_t next = r + kRowsAhead;
     c_.ops.store(acc, factor * row.inverse_sum(), static_cast<int32_t>(c_.shape.v_dim),
-                 out.at(i, h), out.dim, elem_of(out.dtype));
+                 {out.at(i, h), out.dim, elem_of(out.dtype),
+                  next < rows_ && out.dim == 1 ? out.at(position(next), head(next)) : nullptr});
     if (c_.a.lse) {
       const RowsView lse = lse_rows_of(c_.a.lse, s_.b, s_.q_first);
       store(lse.at(i, h), DType::kF32, row.lse());

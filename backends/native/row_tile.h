@@ -92,17 +92,21 @@ class RowTile {
               const void** rows) const;
   bool enter(int64_t j0);
   void attend_keys(int64_t j0);
+  void attend_panels(int64_t j0);
+  void attend_by_key(int64_t j0);
   int32_t block_keys(int64_t row_bytes, int32_t step) const;
   void open_stream(const void* const* rows, int64_t bytes, const KeyRows& then, int64_t then_begin,
                    const void** then_rows, int64_t then_bytes, bool led);
   bool elementwise() const;
   void weigh(const Panel& panel, int32_t number, bool full, int64_t j0);
+  bool prepare(const Panel& panel, int32_t number, bool full, int64_t j0);
   void prefetch(const KeyRows& keys, int64_t dim, int64_t j0, int32_t panel) const;
   void pack_values(int64_t j0);
   void accumulate(const Panel& panel, int32_t number);
   void mark_seen(int64_t j0, bool by_key);
   TileRow words_of(int32_t r, int64_t j0);
-  void drop(const Panel& panel, int32_t r, int32_t row, int64_t j0);
+  void drop(const Panel& panel, int32_t number, int64_t j0);
+  void drop_row(const Panel& panel, int32_t r, int32_t row, int64_t j0);
 
   const TileCall& c_;
   const Worker& w_;

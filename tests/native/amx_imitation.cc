@@ -57,8 +57,10 @@ struct ImitatedUnit {
 #include "backends/native/isa/amx-inl.h"
 
 namespace attend::native {
+// Narrow rows refer to them; no cache of bytes is tried here.
+const ByteOps kByteOps = {};
 extern const TileOps kImitatedAmxOps;
 const TileOps kImitatedAmxOps = amx_imitation::ops_with<amx_imitation::Bf16Words>(
-    amx_imitation::scores_by_tiles<amx_imitation::ImitatedUnit>,
-    amx_imitation::accumulate_by_tiles<amx_imitation::ImitatedUnit>);
+    amx_imitation::scores_by_tiles<amx_imitation::ImitatedUnit, amx_imitation::Bf16Words>,
+    amx_imitation::accumulate_by_tiles<amx_imitation::ImitatedUnit>, false);
 }  // namespace attend::native

@@ -46,17 +46,20 @@ inline void each_sum(int64_t stride, bool lower, F&& f) {
   f.template operator()<3>(kTileRows * stride + kTileWords);
 }
 
-template <class Unit>
-void scores_by_tiles(const Tile& t, const Panel& p) {
+template <class Unit, class Words>
+void scores_by_tiles(const Tile& t, const Panel& p, const Panel* before) {
   const typename Unit::Use use;
   const bool lower = p.rows > kTileRows;
-  for (int j = p.key_begin; j < p.key_end; j += kKeyStep) {
-    each_sum(kScoreStride, lower, [&]<int n>(int64_t) { Unit::template zero<n>(); });
-    multiply_tiles<Unit>(p.q, t.q_words, t.k + static_cast<int64_t>(j) * t.head_words, t.head_words,
-                         lower);
-    each_sum(kScoreStride, lower,
-             [&]<int n>(int64_t at) { Unit::template store<n>(p.s + j + at, kScoreStride); });
-  }
+  with_softmax<Words>(t, before, [&](auto& softmax) {
+    for (int j = p.key_begin; j < p.key_end; j += kKeyStep) {
+      each_sum(kScoreStride, lower, [&]<int n>(int64_t) { Unit::template zero<n>(); });
+      multiply_tiles<Unit>(p.q, t.q_words, t.k + static_cast<int64_t>(j) * t.head_words,
+                           t.head_words, lower);
+      softmax.group();  // while the tiles are multiplied
+      each_sum(kScoreStride, lower,
+               [&]<int n>(int64_t at) { Unit::template store<n>(p.s + j + at, kScoreStride); });
+    }
+  });
 }
 
 template <class Unit>

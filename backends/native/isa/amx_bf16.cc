@@ -13,5 +13,6 @@ inline constexpr int kWordStep = 16;  // of the head's words, as a tile holds th
 
 namespace attend::native {
 extern const TileOps kAmxBf16Ops = amx_bf16::ops_with<amx_bf16::Bf16Words>(
-    amx_bf16::scores_by_tiles<amx_bf16::AmxUnit>, amx_bf16::accumulate_by_tiles<amx_bf16::AmxUnit>);
+    amx_bf16::scores_by_tiles<amx_bf16::AmxUnit, amx_bf16::Bf16Words>,
+    amx_bf16::accumulate_by_tiles<amx_bf16::AmxUnit>, false);
 }

@@ -60,6 +60,12 @@ struct Bf16Words {
     __builtin_memcpy(row + key / 2, &pairs, sizeof pairs);
   }
 
+  static void store_out(void* to, VF v, Elem elem) {
+    if (elem != Elem::kBF16) return store_elem(to, v, elem);  // a part of ring's
+    const __m256bh halves = _mm512_cvtneps_pbh(v);
+    __builtin_memcpy(to, &halves, sizeof halves);
+  }
+
  private:
   static VF load_row(const RowPointers& from, const void* row, int first, int dim) {
     return row == nullptr ? VF{} : load_words(from, row, first / 2, dim);

@@ -197,7 +197,8 @@ inline void gdn_store_row(const float* from, int64_t group, int32_t count, void*
   });
   for (int32_t i = whole; i < count;
        i += kKeyStep, from += group, p += kKeyStep * step * elem_bytes(elem))
-    store_row<F32Words>(from, 1.0f, count - i < kKeyStep ? count - i : kKeyStep, p, step, elem);
+    store_row<F32Words>(from, 1.0f, count - i < kKeyStep ? count - i : kKeyStep,
+                        {p, step, elem, nullptr});
 }
 
 // ---- element-wise

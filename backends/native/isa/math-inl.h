@@ -55,6 +55,17 @@ inline VF exp2_nonpositive(VF x) {
   return p * from_bits(bits(t) << 23);
 }
 
+// The same for weights, of which there are most. rough: where they are rounded to bf16 afterwards. An
+// instruction set may know a cheaper way (exp_table-inl.h).
+template <int lanes>
+struct WeightExp {
+  static constexpr bool kBeside = false;  // whether it leaves the registers to a product beside it
+  template <bool rough>
+  VF of(VF x) const {
+    return exp2_nonpositive(x);
+  }
+};
+
 inline VF exp_nonpositive(VF x) { return exp2_nonpositive(x * kLog2E); }
 
 // tanh to 2 ulp: odd polynomial below 0.625 in size, 1 - 2 / (exp(2 |x|) + 1) above.

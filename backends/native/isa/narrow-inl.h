@@ -112,23 +112,6 @@ inline void each_block_of_rows(int32_t count, F&& f) {
   for (; row < count; ++row) f.template operator()<1>(row);
 }
 
-// Calls f<elem>() for an element type that the words hold.
-template <class Words, class F>
-inline void with_elem(Elem elem, F&& f) {
-  if constexpr (Words::kValues == 2) {
-    f.template operator()<Elem::kBF16>();
-  } else {
-    switch (elem) {
-      case Elem::kF32: return f.template operator()<Elem::kF32>();
-      case Elem::kF16: return f.template operator()<Elem::kF16>();
-      case Elem::kBF16: return f.template operator()<Elem::kBF16>();
-      case Elem::kF8E4M3: return f.template operator()<Elem::kF8E4M3>();
-      case Elem::kF8E5M2: return f.template operator()<Elem::kF8E5M2>();
-      case Elem::kI8: return f.template operator()<Elem::kI8>();
-    }
-  }
-}
-
 template <class Words>
 void scores_narrow(const Tile& t, const Panel& p, const RowPointers& k, int32_t dim) {
   if constexpr (Words::kValues == 2)

@@ -5,7 +5,8 @@
 //
 //   scores      S[row][key] = sum over words of Q[row] * K[key]
 //   prepare     scale, softcap, bias, alibi and masks on the scores of one row that has them
-//   softmax     S -> weights: running maxima, exp and sums of a panel's rows at once
+//   softmax     S -> weights: running maxima, exp and sums of a panel's rows; on AVX-512 beside the
+//               scores of the next panel
 //   accumulate  O[row][dim] = O[row][dim] * factor[row] + sum over keys of S[row][key] V[key][dim]
 //
 // Both products are one loop, `multiply`, over register tiles of kRowStep rows x 2 vectors: a word
@@ -21,7 +22,6 @@
 
 namespace attend::native::ATTEND_ISA {
 
-inline constexpr int kRowsAhead = 32;        // packing asks for so many rows ahead
 inline constexpr int kKeyStep = 2 * kLanes;  // keys, or value dims, of one packed group
 
 // ---- values in and out of memory
@@ -121,78 +121,22 @@ struct F32Words {
     store(row + key, a);
     store(row + key + kLanes, b);
   }
+  static void store_out(void* to, VF v, Elem elem) { store_elem(to, v, elem); }
 };
 
-// ---- packing
-
-// Asks for rows [begin, end) of `known`. Rows of a head lie apart, where the hardware's own
-// prefetch does not follow.
-inline void prefetch_rows(const RowPointers& from, int32_t begin, int32_t end, int32_t known,
-                          int64_t bytes) {
-  for (int32_t j = begin; j < end && j < known; ++j)
-    for (int64_t line = 0; line < bytes; line += 64)
-      __builtin_prefetch(static_cast<const char*>(from.rows[j]) + line, 0, 2);
-}
-// Bytes of a row worth asking for: none where its elements lie apart.
-inline int64_t row_bytes(const RowPointers& from, int32_t dim) {
-  return from.step == 1 ? dim * elem_bytes(from.elem) : 0;
-}
-
-// Rows as they stand, in whole vectors.
-template <class Words>
-void pack_q(const RowPointers& from, int32_t rows, int32_t dim, float* to) {
-  const int words = (dim + Words::kValues - 1) / Words::kValues;
-  const int64_t bytes = row_bytes(from, dim);
-  for (int r = 0; r < rows; ++r) {
-    prefetch_rows(from, r + kRowsAhead, r + kRowsAhead + 1, rows, bytes);
-    for (int w = 0; w < words; w += kLanes, to += kLanes)
-      store(to, Words::load_words(from, from.rows[r], w, dim));
-  }
-}
-
-// Keys into groups, transposed: [group][word][key]. Keys of a group past the last are zeros, and so
-// are words past the last dim, up to whole steps of words.
-template <class Words>
-void pack_k(const RowPointers& from, int32_t keys, int32_t dim, float* to) {
-  const int words = ((dim - 1) / Words::kValues / kWordStep + 1) * kWordStep;
-  const int64_t bytes = row_bytes(from, dim);
-  prefetch_rows(from, 0, kRowsAhead, keys, bytes);
-  for (int first = 0; first < keys;
-       first += kKeyStep, to += static_cast<int64_t>(words) * kKeyStep) {
-    prefetch_rows(from, first + kRowsAhead, first + kRowsAhead + kKeyStep, keys, bytes);
-    for (int w = 0; w < words; w += kLanes)
-      for (int half = 0; half < kKeyStep; half += kLanes) {
-        VF square[kLanes];
-        for (int j = 0; j < kLanes; ++j) {
-          const int key = first + half + j;
-          const bool live = key < keys && from.rows[key] != nullptr;
-          square[j] = live ? Words::load_words(from, from.rows[key], w, dim) : VF{};
-        }
-        transpose(square);
-        const int n = words - w < kLanes ? words - w : kLanes;
-        for (int i = 0; i < n; ++i)
-          store(to + static_cast<int64_t>(w + i) * kKeyStep + half, square[i]);
-      }
-  }
-}
-
-// Keys into groups of dims: [group of dims][word of keys][dim], up to a whole group of keys.
-template <class Words>
-void pack_v(const RowPointers& from, int32_t keys, int32_t dim, const int32_t* seen, float* to) {
-  const int padded = (keys + kKeyStep - 1) / kKeyStep * kKeyStep;
-  const int64_t group_floats = int64_t{padded} / Words::kValues * kKeyStep;
-  const int64_t bytes = row_bytes(from, dim);
-  for (int j = 0; j < padded; j += Words::kValues, to += kKeyStep) {
-    prefetch_rows(from, j + kRowsAhead, j + kRowsAhead + Words::kValues, keys, bytes);
-    const void* key[Words::kValues];
-    for (int i = 0; i < Words::kValues; ++i)
-      key[i] = j + i < keys && (seen == nullptr || seen[j + i] != 0) ? from.rows[j + i] : nullptr;
-    float* group = to;
-    for (int d = 0; d < dim; d += kKeyStep, group += group_floats) {
-      VF values[2];
-      Words::load_key_words(from, key, d, dim, values);
-      store(group, values[0]);
-      store(group + kLanes, values[1]);
+// Calls f<elem>() for an element type that the words hold.
+template <class Words, class F>
+inline void with_elem(Elem elem, F&& f) {
+  if constexpr (Words::kValues == 2) {
+    f.template operator()<Elem::kBF16>();
+  } else {
+    switch (elem) {
+      case Elem::kF32: return f.template operator()<Elem::kF32>();
+      case Elem::kF16: return f.template operator()<Elem::kF16>();
+      case Elem::kBF16: return f.template operator()<Elem::kBF16>();
+      case Elem::kF8E4M3: return f.template operator()<Elem::kF8E4M3>();
+      case Elem::kF8E5M2: return f.template operator()<Elem::kF8E5M2>();
+      case Elem::kI8: return f.template operator()<Elem::kI8>();
     }
   }
 }
@@ -211,17 +155,6 @@ inline void multiply(VF (&acc)[kRowStep][2], const float* left, int64_t row_stri
       acc[r][0] = Words::multiply_add(acc[r][0], l, r0);
       acc[r][1] = Words::multiply_add(acc[r][1], l, r1);
     }
-  }
-}
-
-template <class Words, int rows>
-inline void scores_of(const float* q, int64_t stride, const float* k, int32_t words, float* s) {
-  VF acc[kRowStep][2] = {};
-  multiply<Words, rows>(acc, q, stride, 1, k, words);
-#pragma GCC unroll 16
-  for (int r = 0; r < rows; ++r) {
-    store(s + r * kScoreStride, acc[r][0]);
-    store(s + r * kScoreStride + kLanes, acc[r][1]);
   }
 }
 
@@ -268,18 +201,6 @@ inline void with_register_tile(int32_t rows, F&& f) {
   return f.template operator()<third>();
 }
 
-template <class Words>
-void scores(const Tile& t, const Panel& p) {
-  with_register_tile(p.rows, [&]<int rows>() {
-    for (int j = p.key_begin; j < p.key_end; j += kKeyStep)
-      (p.last_key - j > kLanes
-           ? scores_of<Words, rows>
-           : half_scores_of<Words, rows>)(p.q, t.q_words,
-                                          t.k + static_cast<int64_t>(j) * t.head_words,
-                                          t.head_words, p.s + j);
-  });
-}
-
 // Weights that no row has are zeros; the words that hold nothing else are left out.
 template <class Words>
 void accumulate(const Tile& t, const Panel& p) {
@@ -297,30 +218,76 @@ void accumulate(const Tile& t, const Panel& p) {
 }  // namespace attend::native::ATTEND_ISA
 
 #include "backends/native/isa/narrow-inl.h"
+#include "backends/native/isa/pack-inl.h"
 #include "backends/native/isa/softmax-inl.h"
 
 namespace attend::native::ATTEND_ISA {
 
-template <class Words>
-void store_row(const float* from, float scale, int32_t dim, void* to, int64_t step, Elem elem) {
-  const int64_t size = elem_bytes(elem);
-  auto* p = static_cast<char*>(to);
-  for (int32_t d = 0; d < dim; d += kLanes) {
-    const VF value = load(from + d) * scale;
-    if (step == 1 && d + kLanes <= dim) {
-      store_elem(p + d * size, value, elem);
-      continue;
+// Scores of a group of keys, and the weights of one of another panel: a row beside every word.
+template <class Words, int rows, class Softmax>
+inline void scores_of(const Tile& t, const Panel& p, int32_t j, Softmax& softmax) {
+  const float* q = p.q;
+  const float* k = t.k + static_cast<int64_t>(j) * t.head_words;
+  VF acc[kRowStep][2] = {};
+  int32_t words = t.head_words;
+  if (!WeightExp<kLanes>::kBeside || softmax.rows() > words) {
+    softmax.group();
+  } else if (!softmax.done()) {
+    for (int32_t r = 0; r < softmax.rows(); ++r, ++q, k += kKeyStep) {
+      multiply<Words, rows>(acc, q, t.q_words, 1, k, 1);
+      softmax.step(r);
     }
-    alignas(64) char part[kLanes * 4];
-    store_elem(part, value, elem);
-    for (int i = 0; i < kLanes && d + i < dim; ++i)
-      __builtin_memcpy(p + (d + i) * step * size, part + i * size, static_cast<std::size_t>(size));
+    words -= softmax.rows();
+    softmax.next_group();
+  }
+  multiply<Words, rows>(acc, q, t.q_words, 1, k, words);
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; ++r) {
+    float* s = p.s + static_cast<int64_t>(r) * kScoreStride + j;
+    store(s, acc[r][0]);
+    store(s + kLanes, acc[r][1]);
+    const VF top = vmax(acc[r][0], acc[r][1]);
+    store(tops_of(p, r), j == p.key_begin ? top : vmax(load(tops_of(p, r)), top));
   }
 }
 
 template <class Words>
-constexpr TileOps ops_with(void (*scores_op)(const Tile&, const Panel&),
-                           void (*accumulate_op)(const Tile&, const Panel&)) {
+void scores(const Tile& t, const Panel& p, const Panel* before) {
+  with_softmax<Words>(t, before, [&](auto& softmax) {
+    with_register_tile(p.rows, [&]<int rows>() {
+      for (int32_t j = p.key_begin; j < p.key_end; j += kKeyStep)
+        if (p.last_key - j > kLanes)
+          scores_of<Words, rows>(t, p, j, softmax);
+        else
+          half_scores_of<Words, rows>(p.q, t.q_words, t.k + static_cast<int64_t>(j) * t.head_words,
+                                      t.head_words, p.s + j);
+    });
+  });
+}
+
+template <class Words>
+void store_row(const float* from, float scale, int32_t dim, const OutRow& to) {
+  const int64_t size = elem_bytes(to.elem);
+  auto* p = static_cast<char*>(to.row);
+  if (to.next != nullptr)
+    for (int64_t at = 0; at < dim * size; at += 64)
+      __builtin_prefetch(static_cast<char*>(to.next) + at, 1);
+  int32_t d = 0;
+  if (to.step == 1)
+    for (; d + kLanes <= dim; d += kLanes)
+      Words::store_out(p + d * size, load(from + d) * scale, to.elem);
+  for (; d < dim; d += kLanes) {
+    alignas(64) char part[kLanes * 4];
+    Words::store_out(part, load(from + d) * scale, to.elem);
+    for (int i = 0; i < kLanes && d + i < dim; ++i)
+      __builtin_memcpy(p + (d + i) * to.step * size, part + i * size,
+                       static_cast<std::size_t>(size));
+  }
+}
+
+template <class Words>
+constexpr TileOps ops_with(void (*scores_op)(const Tile&, const Panel&, const Panel*),
+                           void (*accumulate_op)(const Tile&, const Panel&), bool leaves_tops) {
   return {kRowStep,
           kKeyStep,
           kKeyStep,
@@ -331,6 +298,7 @@ constexpr TileOps ops_with(void (*scores_op)(const Tile&, const Panel&),
           pack_k<Words>,
           pack_v<Words>,
           scores_op,
+          leaves_tops,
           prepare,
           softmax<Words>,
           accumulate_op,
@@ -340,6 +308,6 @@ constexpr TileOps ops_with(void (*scores_op)(const Tile&, const Panel&),
 }
 
 template <class Words>
-inline constexpr TileOps kOps = ops_with<Words>(scores<Words>, accumulate<Words>);
+inline constexpr TileOps kOps = ops_with<Words>(scores<Words>, accumulate<Words>, true);
 
 }  // namespace attend::native::ATTEND_ISA

@@ -38,6 +38,7 @@ struct Tile {
   int32_t keys;          // keys packed in k and v, whole groups of key_step
   int32_t v_dims;        // v_dim rounded up to dim_step
   float scale, softcap;  // softcap 0 = off
+  bool exact;   // weights as exact as f32 lets them be, though they are rounded to bf16: for lse
   bool scaled;  // whether prepare() takes every row through steps 1 to 4 of AttentionParams
 };
 
@@ -55,6 +56,7 @@ struct Panel {
   int32_t first_key, last_key;  // the keys that some row may see: [first, last)
   int32_t key_begin, key_end;   // the same in whole groups of key_step, as scores are made
   bool fresh;                   // out holds nothing yet
+  bool topped;  // scores() has left the largest scores, and prepare() has not changed them since
 };
 
 // What one row needs beyond scale and softcap. Keys count from the tile's first.
@@ -75,6 +77,14 @@ constexpr int32_t narrow_keys(int32_t lanes, int32_t rows) {
   return lanes / least;
 }
 
+// Where a row goes: elements `step` apart. next: a row that is written soon, or null.
+struct OutRow {
+  void* row;
+  int64_t step;
+  Elem elem;
+  void* next;
+};
+
 struct TileOps {
   int32_t row_step;     // rows of a register tile
   int32_t key_step;     // keys of a packed group
@@ -90,7 +100,9 @@ struct TileOps {
   // null.
   void (*pack_v)(const RowPointers& from, int32_t keys, int32_t dim, const int32_t* seen,
                  float* to);
-  void (*scores)(const Tile& tile, const Panel& panel);
+  // And, if `before` is given, the softmax of that panel of the tile meanwhile.
+  void (*scores)(const Tile& tile, const Panel& panel, const Panel* before);
+  bool leaves_tops;  // whether scores() leaves each row's largest ones for softmax (Panel::topped)
   // Row r's words on its scores: wanted where tile.scaled, or where the row does not see every key
   // of its panel.
   void (*prepare)(const Tile& tile, const Panel& panel, int32_t r, const TileRow& row);
@@ -104,7 +116,7 @@ struct TileOps {
   void (*accumulate_narrow)(const Tile& tile, const Panel& panel, const RowPointers& v,
                             int32_t dim);
 
-  void (*store)(const float* from, float scale, int32_t dim, void* to, int64_t step, Elem elem);
+  void (*store)(const float* from, float scale, int32_t dim, const OutRow& to);
 };
 
 // scores_narrow and accumulate_narrow of rows in bf16 pairs over caches of bytes.

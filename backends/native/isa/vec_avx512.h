@@ -75,3 +75,4 @@ inline void store_f16(void* p, VF v) {
 }
 
 }  // namespace attend::native::ATTEND_ISA
+#include "backends/native/isa/exp_table-inl.h"
