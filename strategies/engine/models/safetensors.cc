@@ -137,10 +137,12 @@ std::map<std::string, TensorEntry> read_safetensors_header(const std::string& pa
     e.dtype = known->dtype;
     e.shape = counts(path, label + "shape", value["shape"]);
     const auto offsets = counts(path, label + "data_offsets", value["data_offsets"]);
-    if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_bytes)
-      refuse_file(path, label + "data_offsets are " + value["data_offsets"].dump().substr(0, 60) +
-                            ", expected begin <= end <= " + std::to_string(data_bytes) +
-                            ", the bytes of data");
+    if (offsets.size() != 2 || offsets[0] > offsets[1] || offsets[1] > data_bytes) {
+      std::string words;
+      for (const uint64_t x : offsets) words += (words.empty() ? "" : ", ") + std::to_string(x);
+      refuse_file(path, label + "data_offsets are [" + words + "], expected begin <= end <= " +
+                            std::to_string(data_bytes) + ", the bytes of data");
+    }
     e.offset = data + offsets[0];
     e.bytes = offsets[1] - offsets[0];
     const uint64_t wanted = bytes_of(path, name, e.shape, known->bytes);
