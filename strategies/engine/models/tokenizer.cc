@@ -1,6 +1,5 @@
 #include "strategies/engine/models/tokenizer.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -54,9 +53,6 @@ struct Tokenizer::State {
       if (at >= tokens.size()) tokens.resize(at + 1);
       tokens[at] = std::move(token);
     };
-    int32_t highest = -1;
-    for (const auto& [text, id] : bpe.vocab()) highest = std::max(highest, id);
-    tokens.resize(static_cast<size_t>(highest + 1));
     for (const auto& [text, id] : bpe.vocab()) put(id, {text, true, false});
     for (const auto& token : added.tokens()) {
       put(token.id, {token.normalized_content, true, token.special});

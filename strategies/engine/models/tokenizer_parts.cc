@@ -24,8 +24,8 @@ struct ByteLevelTables {
 };
 
 const ByteLevelTables& tables() {
-  static const ByteLevelTables kTables;
-  return kTables;
+  static const ByteLevelTables built;
+  return built;
 }
 
 }  // namespace

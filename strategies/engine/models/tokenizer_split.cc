@@ -61,13 +61,13 @@ class SplitPreTokenizer : public PreTokenizer {
   explicit SplitPreTokenizer(const JsonField& field)
       : pattern_(read_pattern(field)), invert_(field.boolean("invert", false)) {
     const JsonField behavior = field.at("behavior");
-    static const std::pair<const char*, SplitBehavior> kNames[] = {
+    static const std::pair<const char*, SplitBehavior> names[] = {
         {"Removed", SplitBehavior::kRemoved},
         {"Isolated", SplitBehavior::kIsolated},
         {"MergedWithPrevious", SplitBehavior::kMergedWithPrevious},
         {"MergedWithNext", SplitBehavior::kMergedWithNext},
         {"Contiguous", SplitBehavior::kContiguous}};
-    for (const auto& [name, value] : kNames)
+    for (const auto& [name, value] : names)
       if (behavior.string() == name) {
         behavior_ = value;
         return;
@@ -109,7 +109,7 @@ class ByteLevelPreTokenizer : public PreTokenizer {
       : add_prefix_space_(field.at("add_prefix_space").boolean()),
         use_regex_(field.boolean("use_regex", true)) {}
   void apply(Words& words) const override {
-    static const Regex kGpt2 = Regex::pattern(
+    static const Regex gpt2 = Regex::pattern(
         R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)");
     if (add_prefix_space_)
       rewrite_words(words, [](std::string_view word, size_t, std::string& out) {
@@ -118,7 +118,7 @@ class ByteLevelPreTokenizer : public PreTokenizer {
       });
     if (use_regex_)
       split_words(words, SplitBehavior::kIsolated, false,
-                  [&](std::string_view word, auto& matches) { kGpt2.find_all(word, matches); });
+                  [&](std::string_view word, auto& matches) { gpt2.find_all(word, matches); });
     rewrite_words(words, [](std::string_view word, size_t, std::string& out) {
       append_byte_level(word, out);
     });

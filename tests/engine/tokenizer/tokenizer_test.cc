@@ -29,6 +29,17 @@ TEST(Tokenizer, MergesTheEarliestPairFirst) {
   EXPECT_EQ(tokenizer.encode(""), Ids{});
 }
 
+// A pair that waits to be merged may have become another one meanwhile.
+TEST(Tokenizer, PairsThatAreNoMoreDoNotMerge) {
+  json merges = small_json();
+  int next = 268;
+  for (const char* token : {"bc", "ab", "abc"}) merges["model"]["vocab"][token] = next++;
+  for (const char* merge : {"b c", "a b", "a bc"}) merges["model"]["merges"].push_back(merge);
+  const Tokenizer tokenizer = tokenizer_of(merges);
+  EXPECT_EQ(tokenizer.encode("abc"), Ids{270});
+  EXPECT_EQ(tokenizer.encode("abd"), (Ids{269, 'd'}));
+}
+
 TEST(Tokenizer, MergesMayBePairs) {
   json pairs = small_json();
   for (json& merge : pairs["model"]["merges"]) {
