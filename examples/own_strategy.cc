@@ -1,9 +1,10 @@
 // A decoding strategy of one's own: parts that differ are types of one's own, the others are aliases. This
 // one answers with another sampler: it never says the same token twice in a row.
+#include <attend/error.h>
+
 #include <cstdio>
 #include <string>
 
-#include "attend/error.h"
 #include "strategies/auto_regressive/strategy.h"
 #include "strategies/engine/engine.h"
 
