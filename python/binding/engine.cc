@@ -198,7 +198,7 @@ void bind_engine(nb::module_& m) {
              const nb::gil_scoped_release free;
              new (self) Engine(config);
            })
-      .def("add", &add)
+      .def("add", &add, nb::arg("prompt"), nb::arg("params"), nb::arg("on_progress").none())
       .def("step", &Engine::step, Free())
       .def("abort", &Engine::abort)
       .def("take", [](Engine& self, int64_t id) { return dict_of(self.take(id)); })

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "attend/error.h"
 #include "strategies/common/engine_config.h"
 #include "strategies/engine/gdn_pool.h"
 #include "strategies/engine/kv_pool.h"
