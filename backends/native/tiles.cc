@@ -44,7 +44,7 @@ void fold(const RowState& a, const RowState& b, int32_t rows, int64_t v_dims) {
     a.m[r] = all.m;
     a.l[r] = all.l + b.l[r] * now;
     // In fours, as v_dims is: the compiler would go one by one.
-    typedef float Four __attribute__((vector_size(16), may_alias));
+    using Four __attribute__((vector_size(16), may_alias)) = float;
     auto* to = reinterpret_cast<Four*>(a.out + r * v_dims);
     const auto* from = reinterpret_cast<const Four*>(b.out + r * v_dims);
     for (int64_t d = 0; d < v_dims / 4; ++d) to[d] = to[d] * before + from[d] * now;

@@ -98,8 +98,9 @@ void KvCacheManager::stored(Request& request) {
 
 // In reverse: of a chain the end becomes free first, and is taken first.
 void KvCacheManager::release(Request& request) {
-  for (auto page = request.pages.rbegin(); page != request.pages.rend(); ++page)
-    if (--pages_[static_cast<size_t>(*page)].holders == 0) free_.push_back(*page);
+  for (size_t i = request.pages.size(); i-- > 0;)
+    if (const int32_t page = request.pages[i]; --pages_[static_cast<size_t>(page)].holders == 0)
+      free_.push_back(page);
   request.pages.clear();
   request.chain.clear();
   request.num_stored = 0;

@@ -195,10 +195,12 @@ Completion Engine::take(int64_t id) {
 std::vector<Completion> Engine::generate(const std::vector<std::vector<int32_t>>& prompts,
                                          const SamplingParams& params) {
   std::vector<int64_t> ids;
+  ids.reserve(prompts.size());
   for (const std::vector<int32_t>& prompt : prompts) ids.push_back(add(prompt, params));
   while (step()) {
   }
   std::vector<Completion> completions;
+  completions.reserve(ids.size());
   for (const int64_t id : ids) completions.push_back(take(id));
   return completions;
 }

@@ -81,9 +81,9 @@ void read_layers(const JsonFields& json, ModelConfig& config) {
     const int64_t first = chosen ? json.integer("max_window_layers", 0, 28) : 0;
     const int64_t interval = hybrid ? json.integer("full_attention_interval", 1, 4) : 1;
     for (int64_t i = 0; i < config.num_hidden_layers; ++i)
-      types.push_back((i + 1) % interval != 0    ? "linear_attention"
-                      : window > 0 && i >= first ? "sliding_attention"
-                                                 : "full_attention");
+      types.emplace_back((i + 1) % interval != 0    ? "linear_attention"
+                         : window > 0 && i >= first ? "sliding_attention"
+                                                    : "full_attention");
   }
   if (types.size() != layers)
     json.refuse("layer_types", "a list of num_hidden_layers = " + std::to_string(layers));

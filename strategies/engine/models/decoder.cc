@@ -79,8 +79,8 @@ Decoder::Decoder(const std::string& folder, const ModelOptions& options)
   head_.emplace(std::span(&head, 1), options.compute);
   // Frequencies that old files kept, the tied head that some write, layers that predict ahead.
   std::vector<std::string_view> ignored = {"*rotary_emb.inv_freq"};
-  if (config_.tie_word_embeddings) ignored.push_back("lm_head.weight");
-  if (config_.model_type == "qwen3_next") ignored.push_back("mtp.*");
+  if (config_.tie_word_embeddings) ignored.emplace_back("lm_head.weight");
+  if (config_.model_type == "qwen3_next") ignored.emplace_back("mtp.*");
   weights_.finish(ignored);
   weights_.drop_pages();
 
