@@ -18,8 +18,8 @@ class ModelRunner {
   virtual ~ModelRunner() = default;
 
   // Logits f32 [samples, vocab], a row for each item that samples; they stay until the next run.
-  //   errors   the model's and the operators'; nothing is then stored that a second try would not
-  //            store again
+  //   errors   the model's and the operators'; keys in the pages are then those that a second try
+  //            stores again, but states of gated delta layers may be a step ahead
   TensorView run(const Batch& batch);
 
  protected:

@@ -66,12 +66,12 @@ void Scheduler::release(Request& request) {
 
 void Scheduler::preempt_last() {
   Request& request = *running_.back();
+  waiting_.push_front(&request);  // first, as it may throw
   running_.pop_back();
   release(request);
   request.status = RequestStatus::kWaiting;
   ++request.num_preemptions;
   ++num_preemptions_;
-  waiting_.push_front(&request);
 }
 
 // Pages for the request at this place of the running ones, taken from those behind it where needed;
@@ -119,8 +119,8 @@ Batch Scheduler::schedule() {
       pages_.release(request);
       break;
     }
-    waiting_.pop_front();
     running_.push_back(&request);
+    waiting_.pop_front();
     request.status = RequestStatus::kRunning;
     run(request, rows);
   }
@@ -153,6 +153,16 @@ void Scheduler::postprocess(const Batch& batch, const std::vector<Sample>& sampl
   }
   for (const Sample& sample : samples)
     if (sample.request != nullptr) append(*sample.request, sample);
+  let_go();
+}
+
+void Scheduler::retract() {
+  let_go();
+  while (!running_.empty()) preempt_last();
+  for (Request* request : waiting_) release(*request);  // one that was being admitted
+}
+
+void Scheduler::let_go() {
   std::erase_if(running_, [this](Request* request) {
     if (!request->finished()) return false;
     release(*request);

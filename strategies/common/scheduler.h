@@ -29,6 +29,9 @@ class Scheduler {
   virtual Batch schedule();
   // After the step: keys are stored, drawn tokens appended, those that are done let go.
   virtual void postprocess(const Batch& batch, const std::vector<Sample>& samples);
+  // After a step that threw: whatever runs gives up its pages, and its state, which may be half a step
+  // ahead, and waits in its order to be computed again.
+  virtual void retract();
 
   bool has_work() const noexcept { return !waiting_.empty() || !running_.empty(); }
   int64_t num_waiting() const noexcept { return static_cast<int64_t>(waiting_.size()); }
@@ -45,6 +48,7 @@ class Scheduler {
   virtual void append(Request& request, const Sample& sample);
   void release(Request& request);
   void preempt_last();
+  void let_go();  // of those that have finished
 
   const int64_t max_num_reqs_, max_num_batched_tokens_;
   int64_t max_model_len_;  // at most what the pool holds

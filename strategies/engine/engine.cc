@@ -75,16 +75,22 @@ int64_t Engine::add(std::vector<int32_t> prompt, const SamplingParams& params,
              ", expected a token id from 0 to " + std::to_string(vocab - 1));
   if (!params.stop.empty() && tokenizer_ == nullptr)
     refuse("stop holds strings and the model has no tokenizer.json, expected stop_token_ids");
+  Entry entry;
   const int64_t id = next_id_++;
-  Entry& entry = entries_[id];
   entry.request =
       strategies().requests.make(config_.strategy, config_, id, std::move(prompt), params);
   if (tokenizer_ != nullptr)
     entry.text = std::make_unique<TextOutput>(*tokenizer_, entry.request->params.stop);
-  entry.on_progress = std::move(on_progress);
+  if (on_progress) entry.on_progress = std::make_shared<const OnProgress>(std::move(on_progress));
   entry.added = Clock::now();
-  scheduler_->add(*entry.request);
-  if (entry.request->finished()) tell(entry);
+  Entry& kept = entries_.emplace(id, std::move(entry)).first->second;
+  try {
+    scheduler_->add(*kept.request);
+  } catch (...) {
+    entries_.erase(id);
+    throw;
+  }
+  if (kept.request->finished()) tell(kept);
   return id;
 }
 
@@ -96,8 +102,26 @@ int64_t Engine::add(std::string_view prompt, const SamplingParams& params, OnPro
 
 bool Engine::step() {
   const auto begin = Clock::now();
+  std::vector<int64_t> ids;
+  try {
+    ids = run_batch();
+  } catch (...) {
+    scheduler_->retract();
+    throw;
+  }
+  tell_all(ids);
+  stats_.step_seconds += Seconds(Clock::now() - begin).count();
+  return has_work();
+}
+
+// Schedules, runs, samples; the requests that have news.
+std::vector<int64_t> Engine::run_batch() {
+  const auto begin = Clock::now();
   const Batch batch = scheduler_->schedule();
-  if (batch.empty()) return has_work();
+  std::vector<int64_t> ids;
+  if (batch.empty()) return ids;
+  ids.reserve(batch.items.size());
+  for (const ScheduledRequest& item : batch.items) ids.push_back(item.request->id);
   StepTimes times;
   const TensorView logits = [&] {
     const TimesScope scope(times);
@@ -110,18 +134,17 @@ bool Engine::step() {
   stats_.kv_pages_peak =
       std::max<int64_t>(stats_.kv_pages_peak, pages_->num_pages() - pages_->free_pages());
   scheduler_->postprocess(batch, samples);
-  tell_all(batch);
   ++stats_.steps;
   stats_.rows += batch.num_rows();
-  stats_.step_seconds += Seconds(Clock::now() - begin).count();
-  return has_work();
+  return ids;
 }
 
-// A listener that throws does not keep the others from being told.
-void Engine::tell_all(const Batch& batch) {
+// A listener that throws does not keep the others from being told. One may have taken a request that
+// is still to be told of.
+void Engine::tell_all(const std::vector<int64_t>& ids) {
   std::exception_ptr thrown;
-  for (const ScheduledRequest& item : batch.items) try {
-      tell(entries_.at(item.request->id));
+  for (const int64_t id : ids) try {
+      if (const auto at = entries_.find(id); at != entries_.end()) tell(at->second);
     } catch (...) {
       if (!thrown) thrown = std::current_exception();
     }
@@ -132,7 +155,7 @@ void Engine::tell_all(const Batch& batch) {
 void Engine::tell(Entry& entry) {
   Request& request = *entry.request;
   const int64_t total = request.response_len(), before = entry.num_told;
-  if (total == before && !request.finished()) return;
+  if (entry.end_told || (total == before && !request.finished())) return;
   if (before == 0 && total > 0) entry.first_token = Clock::now();
   std::string text;
   if (entry.text != nullptr) {
@@ -147,17 +170,17 @@ void Engine::tell(Entry& entry) {
   }
   entry.num_told = total;
   if (request.finished()) {
+    entry.end_told = true;
     entry.ended = Clock::now();
     stats_.prompt_tokens += request.prompt_len;
     stats_.response_tokens += total;
     stats_.shared_tokens += request.num_shared;
   }
-  if (entry.on_progress)
-    entry.on_progress(
-        {request.id,
-         {request.tokens.data() + request.prompt_len + before, static_cast<size_t>(total - before)},
-         text,
-         request.finish_reason});
+  if (entry.on_progress == nullptr) return;
+  // The listener may take the request: what it is told, and itself, outlive the entry.
+  const std::shared_ptr<const OnProgress> listener = entry.on_progress;
+  const std::vector<int32_t> news(request.tokens.end() - (total - before), request.tokens.end());
+  (*listener)({request.id, news, text, request.finish_reason});
 }
 
 bool Engine::abort(int64_t id) {
@@ -169,7 +192,11 @@ bool Engine::abort(int64_t id) {
 }
 
 Completion Engine::take(int64_t id) {
-  const auto at = entries_.find(id);
+  auto at = entries_.find(id);
+  if (at != entries_.end() && at->second.request->finished()) {
+    tell(at->second);  // of one that a step has finished, by a listener that was told before it
+    at = entries_.find(id);
+  }
   if (at == entries_.end() || !at->second.request->finished())
     refuse("request " + std::to_string(id) +
            (at == entries_.end() ? " is unknown" : " still runs") +
@@ -196,8 +223,13 @@ std::vector<Completion> Engine::generate(const std::vector<std::vector<int32_t>>
                                          const SamplingParams& params) {
   std::vector<int64_t> ids;
   ids.reserve(prompts.size());
-  for (const std::vector<int32_t>& prompt : prompts) ids.push_back(add(prompt, params));
-  while (step()) {
+  try {
+    for (const std::vector<int32_t>& prompt : prompts) ids.push_back(add(prompt, params));
+    while (step()) {
+    }
+  } catch (...) {  // nobody else knows their ids
+    for (const int64_t id : ids) abort(id), take(id);
+    throw;
   }
   std::vector<Completion> completions;
   completions.reserve(ids.size());

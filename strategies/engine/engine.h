@@ -63,7 +63,8 @@ class Engine {
   ~Engine();
 
   // Queues a prompt and returns its id. What becomes of it is told to `on_progress`, from within
-  // step().
+  // step(), abort() or, of a prompt that can never fit, add() itself. A listener may call add(),
+  // abort() and take(); what it throws reaches the caller when all others have been told.
   //   errors   kInvalidArgument: params; an id outside the vocabulary; text or stop strings without a
   //            tokenizer
   int64_t add(std::vector<int32_t> prompt, const SamplingParams& params,
@@ -71,6 +72,8 @@ class Engine {
   int64_t add(std::string_view prompt, const SamplingParams& params, OnProgress on_progress = {});
 
   // One forward of the model over whatever the scheduler picks. False when nothing is left to do.
+  //   errors   the model's and the operators': the requests that ran wait to be run again, and none
+  //            of their tokens is lost
   bool step();
   // Ends a request; its tokens so far stay. False if it is not known or has ended.
   bool abort(int64_t id);
@@ -94,13 +97,15 @@ class Engine {
   struct Entry {
     std::unique_ptr<Request> request;
     std::unique_ptr<TextOutput> text;
-    OnProgress on_progress;
-    int64_t num_told = 0;  // tokens of the response
+    std::shared_ptr<const OnProgress> on_progress;
+    int64_t num_told = 0;   // tokens of the response
+    bool end_told = false;  // and that it has finished
     Clock::time_point added, first_token, ended;
   };
 
   void set_up();
-  void tell_all(const Batch& batch);
+  std::vector<int64_t> run_batch();
+  void tell_all(const std::vector<int64_t>& ids);
   void tell(Entry& entry);
 
   EngineConfig config_;
