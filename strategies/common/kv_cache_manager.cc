@@ -37,12 +37,18 @@ KvCacheManager::Link KvCacheManager::link(const Request& request, int64_t index,
   return {before, {first, first + page_size_}};
 }
 
+int64_t KvCacheManager::shareable(const Request& request) const {
+  if (shared_multiple_ == 1) return request.num_tokens();
+  return request.prompt_len - request.prompt_len % shared_multiple_;
+}
+
 void KvCacheManager::take_prefix(Request& request) {
   request.num_shared = 0;
   if (!prefix_caching_) return;
+  const int64_t most = std::min(shareable(request), request.num_tokens() - 1);
   std::vector<int32_t> found;
   std::vector<uint64_t> chain;
-  for (int64_t i = 0; (i + 1) * page_size_ < request.num_tokens(); ++i) {
+  for (int64_t i = 0; (i + 1) * page_size_ <= most; ++i) {
     const auto at = shared_.find(link(request, i, chain.empty() ? 0 : chain.back()));
     if (at == shared_.end()) break;
     found.push_back(at->second);
@@ -73,6 +79,7 @@ int32_t KvCacheManager::take_free_page() {
 bool KvCacheManager::reserve(Request& request, int64_t tokens) {
   const int64_t missing = pages_for(tokens) - static_cast<int64_t>(request.pages.size());
   if (missing > free_pages()) return false;
+  if (missing > 0) request.pages.reserve(static_cast<size_t>(pages_for(tokens)));
   for (int64_t i = 0; i < missing; ++i) request.pages.push_back(take_free_page());
   return true;
 }
@@ -81,8 +88,8 @@ bool KvCacheManager::reserve(Request& request, int64_t tokens) {
 // twin, where others will find it.
 void KvCacheManager::stored(Request& request) {
   if (!prefix_caching_) return;
-  for (auto i = static_cast<int64_t>(request.chain.size());
-       (i + 1) * page_size_ <= request.num_stored; ++i) {
+  const int64_t most = std::min(shareable(request), request.num_stored);
+  for (auto i = static_cast<int64_t>(request.chain.size()); (i + 1) * page_size_ <= most; ++i) {
     const int32_t page = request.pages[static_cast<size_t>(i)];
     Link place = link(request, i, request.chain.empty() ? 0 : request.chain.back());
     const auto [at, is_new] = shared_.emplace(place, page);

@@ -54,6 +54,9 @@ class KvCacheManager {
     size_t operator()(const Link& link) const noexcept;
   };
 
+  // Leading tokens whose keys are the same bits in every request that begins with them: all; with fixed
+  // chunks those of the prompt's whole chunks, as what follows is computed in fewer rows.
+  int64_t shareable(const Request& request) const;
   int32_t take_free_page();
   Link link(const Request& request, int64_t index, uint64_t before) const;
 

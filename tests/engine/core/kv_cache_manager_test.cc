@@ -163,6 +163,25 @@ TEST(KvCacheManager, WithFixedChunksWholeOnesAreShared) {
   EXPECT_EQ(b.num_stored, 24);  // 28 tokens are in whole pages; 24 is also four chunks
 }
 
+// The same tokens have other bits where they were computed one by one, or in a part of a chunk.
+TEST(KvCacheManager, WithFixedChunksOnlyThoseOfPromptsAreShared) {
+  EngineConfig config = config_of(80, 2);
+  config.batch_invariant = true;
+  config.chunk = 6;
+  Pool pool(config);
+  const auto responding = [&](int32_t prompt, int32_t tokens) {
+    Request r = pool.request(counting(prompt));
+    r.tokens = counting(tokens);
+    return r;
+  };
+  Request a = responding(14, 31), b = pool.request(counting(31)), c = responding(7, 31);
+  ASSERT_TRUE(pool.fill(a));
+  ASSERT_TRUE(pool.fill(b));
+  EXPECT_EQ(b.num_shared, 12) << "the two whole chunks of the prompt of a";
+  pool.pages.take_prefix(c);
+  EXPECT_EQ(c.num_stored, 6) << "b has stored more, but in chunks that c computes one by one";
+}
+
 TEST(KvCacheManager, BadSizesAreRefusedInWords) {
   for (const auto& [config, words] :
        {std::pair{config_of(0, 4), "num_pages is 0"}, {config_of(4, 0), "page_size is 0"}}) {
