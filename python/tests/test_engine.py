@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tiny_checkpoint
@@ -79,6 +81,30 @@ def test_a_closed_stream_frees_its_pages(folder):
     assert not engine.step()
 
 
+def test_a_stream_ends_with_its_own_response(folder):
+    engine = attend.Engine(folder)
+    longer = engine.add("xyz", max_tokens=60, temperature=0, ignore_eos=True)
+    news = list(engine.stream("abc", max_tokens=5, temperature=0, ignore_eos=True))
+    assert sum(len(n.token_ids) for n in news) == 5
+    assert engine.step()
+    engine.abort(longer)
+    assert engine.take(longer).finish_reason == "aborted"
+
+
+def test_longest_sequences(tensors, tmp_path):
+    bare = tiny_checkpoint.write(tmp_path, tensors, tokenizer=False)
+    file = bare / "config.json"
+    config = json.loads(file.read_text())
+    length = config["max_position_embeddings"]
+    for scaling, longest in [(None, length), ({"rope_type": "linear", "factor": 2.5}, int(2.5 * length)), ({"rope_type": "dynamic", "factor": 2.0}, 2 * length),
+                             ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": length // 2}, 2 * length)]:
+        file.write_text(json.dumps(config | {"rope_scaling": scaling}))
+        assert attend.Engine(bare).config["max_model_len"] == longest
+        assert attend.Engine(bare, max_model_len=longest).config["max_model_len"] == longest
+        with pytest.raises(attend.InvalidArgumentError, match=f"max_model_len is {longest + 1}, expected at most {longest} "):
+            attend.Engine(bare, max_model_len=longest + 1)
+
+
 def test_seeds_and_logprobs(bare):
     engine = attend.Engine(bare)
     draw = lambda seed: engine.generate([3, 4], max_tokens=15, temperature=1.5, seed=seed, logprobs=3)
@@ -146,6 +172,7 @@ def test_bad_calls(bare, call, error, words):
 
 @pytest.mark.parametrize("words, error, message", [
     ({"page_siz": 4}, TypeError, "'page_siz'"),
+    ({"num_pages": 2**31 - 1}, attend.InvalidArgumentError, "num_pages is 2147483647, expected at most 134217727"),
     ({"page_size": 0}, attend.InvalidArgumentError, "page_size is 0"),
     ({"strategy": "telepathy"}, attend.InvalidArgumentError, "expected one of auto_regressive"),
     ({"dtype": "int8"}, attend.InvalidArgumentError, "dtype is 'int8'"),

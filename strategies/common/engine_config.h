@@ -23,7 +23,8 @@ struct EngineConfig {
 
   int64_t max_num_reqs = 64;              // running at once
   int64_t max_num_batched_tokens = 2048;  // rows of a step
-  int64_t max_model_len = 0;              // tokens of a request; 0 = what model and pool hold
+  int64_t max_model_len =
+      0;  // tokens of a request, at most the model's; 0 = what model and pool hold
   // A request's tokens are the same whatever runs beside it, in bf16, too: products in fixed blocks of
   // rows, prompts in whole chunks of `chunk` tokens, preempted responses computed again one by one.
   bool batch_invariant = false;

@@ -30,7 +30,21 @@ int64_t pages_of(const EngineConfig& config, const CacheShapes& shapes, int64_t 
            "kv_cache_bytes is " + std::to_string(config.kv_cache_bytes) +
                ", expected at least the " + std::to_string(page) + " bytes of a page of " +
                std::to_string(config.page_size) + " tokens");
-  return std::min({fit, most, int64_t{INT32_MAX} / config.page_size});
+  return std::min(fit, most);
+}
+
+// How long a sequence the positions of this model tell apart; scaled ropes go on after the length
+// that it was first trained on.
+int64_t longest_sequence(const ModelConfig& model) {
+  const RopeConfig& rope = model.rope;
+  const int64_t plain = model.max_position_embeddings;
+  if (plain <= 0) return 4096;
+  const auto scaled = [&](int64_t length) {
+    const double product = static_cast<double>(length) * rope.factor;
+    return std::max(plain, static_cast<int64_t>(std::min(product, double{INT32_MAX})));
+  };
+  if (rope.type == "yarn") return scaled(rope.original_max_position_embeddings);
+  return rope.type == "linear" || rope.type == "dynamic" ? scaled(plain) : plain;
 }
 
 }  // namespace
@@ -75,6 +89,11 @@ void resolve(EngineConfig& config, const ModelConfig& model, const CacheShapes& 
       refuse(ErrorCode::kInvalidArgument, std::string(field) + " is " + std::to_string(got) +
                                               ", expected " + std::to_string(least) + " or more");
   };
+  const auto expect_at_most = [](const char* field, int64_t got, int64_t most, const char* why) {
+    if (got > most)
+      refuse(ErrorCode::kInvalidArgument, std::string(field) + " is " + std::to_string(got) +
+                                              ", expected at most " + std::to_string(most) + why);
+  };
   expect("page_size", config.page_size, 1);
   expect("num_pages", config.num_pages, 0);
   expect("max_num_reqs", config.max_num_reqs, 1);
@@ -83,11 +102,14 @@ void resolve(EngineConfig& config, const ModelConfig& model, const CacheShapes& 
   if (!config.dtype) config.dtype = DType::kF32;
   if (!config.eos_token_ids) config.eos_token_ids = model.eos_token_ids;
   if (shapes.is_hybrid) config.prefix_caching = false;  // a page has no state of the other layers
-  const int64_t longest = model.max_position_embeddings > 0 ? model.max_position_embeddings : 4096;
-  config.max_model_len =
-      config.max_model_len > 0 ? std::min(config.max_model_len, longest) : longest;
+  const int64_t longest = longest_sequence(model);
+  expect_at_most("max_model_len", config.max_model_len, longest, " (the model's length)");
+  if (config.max_model_len == 0) config.max_model_len = longest;
+  const int64_t most_pages = int64_t{INT32_MAX} / config.page_size;  // slots are i32
+  expect_at_most("num_pages", config.num_pages, most_pages, " (slots are numbers of 32 bits)");
   if (config.num_pages == 0)
-    config.num_pages = static_cast<int32_t>(pages_of(config, shapes, config.max_model_len));
+    config.num_pages =
+        static_cast<int32_t>(std::min(pages_of(config, shapes, config.max_model_len), most_pages));
 }
 
 }  // namespace attend::engine

@@ -19,7 +19,7 @@ class Completion:
     finish_reason: str  # "eos", "stop", "length", "aborted", "error"
     error: str
     logprobs: list[tuple[int, float, list[tuple[int, float]]]]  # id, logprob, the likeliest
-    num_shared: int  # prompt tokens found in the prefix cache
+    num_shared: int  # tokens found in the prefix cache when it was last admitted
     num_preemptions: int
     seconds_to_first_token: float
     seconds: float
@@ -81,11 +81,12 @@ class Engine:
         each = self.add(prompt, on_progress=news.append, **params)
         try:
             while True:
-                more = self.step() if not news else True
                 while news:
-                    yield news.pop(0)
-                if not more:
-                    return
+                    piece = news.pop(0)
+                    yield piece
+                    if piece.finish_reason is not None:
+                        return  # others may still run
+                self.step()
         finally:
             self.abort(each)
             self.take(each)
