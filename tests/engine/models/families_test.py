@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from checkpoints import Config, config, logits, random_weights, write_checkpoint
-from reference import Reference
+from decoder_reference import Reference
 
 IDS = [int(i) for i in np.random.default_rng(7).integers(0, 53, 23)]
 LLAMA3 = {
