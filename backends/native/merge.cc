@@ -2,7 +2,7 @@
 //
 //   task     kRows rows: a row is one head of one query position
 //   per row  two lse make two factors and the lse of both (ops/common/online_softmax.h), then the
-//            row's elements: by vectors (isa/join-inl.h) where the machine has them and the elements
+//            row's elements: by vectors (isa/rows-inl.h) where the machine has them and the elements
 //            lie together, else in pieces of kPiece, widened to f32
 //   traffic  each element of out_a, out_b and out moves once; nothing else grows with dim
 //   in place out may be out_a or out_b: a piece is read whole before it is written
@@ -25,9 +25,11 @@ namespace {
 
 constexpr int64_t kRows = 64, kPiece = 256;
 
-// An empty part weighs nothing whatever its memory holds: 0 * NaN must not happen.
-void merge_row(const RowsView& a, const RowsView& b, const RowsView& out, int64_t i, int64_t h,
-               int64_t dim, const MergeWeights& w, bool empty_a, bool empty_b) {
+// An empty part weighs nothing whatever its memory holds: 0 * NaN must not happen. Sums are those of
+// `by_vectors`, where it is given: how a row lies in memory does not change its bits.
+void merge_row(const RowOps* by_vectors, const RowsView& a, const RowsView& b, const RowsView& out,
+               int64_t i, int64_t h, int64_t dim, const MergeWeights& w, bool empty_a,
+               bool empty_b) {
   float x[kPiece], y[kPiece];
   for (int64_t d0 = 0; d0 < dim; d0 += kPiece) {
     const int64_t n = std::min(kPiece, dim - d0);
@@ -43,7 +45,10 @@ void merge_row(const RowsView& a, const RowsView& b, const RowsView& out, int64_
     } else {
       read(a, x);
       read(b, y);
-      for (int64_t d = 0; d < n; ++d) x[d] = x[d] * w.factor_a + y[d] * w.factor_b;
+      if (by_vectors != nullptr)
+        by_vectors->join(x, w.factor_a, y, w.factor_b, Elem::kF32, n, x, Elem::kF32);
+      else
+        for (int64_t d = 0; d < n; ++d) x[d] = x[d] * w.factor_a + y[d] * w.factor_b;
     }
     store_row(x, n, out.at(i, h) + d0 * out.dim * size_bytes(out.dtype), out.dim, out.dtype);
   }
@@ -81,7 +86,7 @@ Status run_merge(const RowOps* by_vectors, const MergeArgs& m, const ExecContext
       if (together && !(empty_a && empty_b))
         join_row(*by_vectors, from_a, from_b, to, i, h, dim, w, empty_a, empty_b);
       else
-        merge_row(from_a, from_b, to, i, h, dim, w, empty_a, empty_b);
+        merge_row(by_vectors, from_a, from_b, to, i, h, dim, w, empty_a, empty_b);
       if (m.lse) store(lse_rows_of(m.lse, b, 0).at(i, h), DType::kF32, w.lse);
     }
   });
