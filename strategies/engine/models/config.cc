@@ -3,15 +3,15 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "strategies/engine/models/json_fields.h"
+#include "strategies/engine/models/json_field.h"
 
 // Fields and defaults are those of the families' configuration classes in transformers 4 and 5.
 namespace attend::engine {
 namespace {
 
-DType read_dtype(const JsonFields& json) {
+DType read_dtype(const JsonField& json) {
   const std::string field = json.has("dtype") ? "dtype" : "torch_dtype";
-  const std::string word = json.text(field, "float32");
+  const std::string word = json.string(field, "float32");
   if (word == "float32") return DType::kF32;
   if (word == "float16") return DType::kF16;
   if (word == "bfloat16") return DType::kBF16;
@@ -19,16 +19,16 @@ DType read_dtype(const JsonFields& json) {
 }
 
 // Where the rope's words stand, and theta, which older files keep outside.
-RopeConfig read_rope(const JsonFields& json, int64_t max_positions, double partial) {
+RopeConfig read_rope(const JsonField& json, int64_t max_positions, double partial) {
   RopeConfig rope;
   rope.theta = json.number("rope_theta", 10000.0);
   rope.partial_rotary_factor = json.number("partial_rotary_factor", partial);
   rope.original_max_position_embeddings = max_positions;
   const std::string field = json.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   if (!json.has(field)) return rope;
-  const JsonFields words = json.object(field);
+  const JsonField words = json.object(field);
   const std::string type = words.has("rope_type") ? "rope_type" : "type";
-  rope.type = words.text(type, "default");
+  rope.type = words.string(type, "default");
   rope.theta = words.number("rope_theta", rope.theta);
   rope.partial_rotary_factor = words.number("partial_rotary_factor", rope.partial_rotary_factor);
   for (const char* layers : {"full_attention", "sliding_attention", "linear_attention"})
@@ -41,9 +41,9 @@ RopeConfig read_rope(const JsonFields& json, int64_t max_positions, double parti
   if (rope.type != "llama3" && rope.type != "yarn")
     words.unsupported(type, "default, linear, dynamic, llama3 or yarn");
 
-  const JsonFields& original = json.has("original_max_position_embeddings") ? json : words;
+  const JsonField& original = json.has("original_max_position_embeddings") ? json : words;
   rope.original_max_position_embeddings =
-      original.integer("original_max_position_embeddings", 1, max_positions);
+      original.count("original_max_position_embeddings", 1, max_positions);
   if (rope.type == "llama3") {
     rope.factor = words.number("factor");
     rope.low_freq_factor = words.number("low_freq_factor");
@@ -65,7 +65,7 @@ RopeConfig read_rope(const JsonFields& json, int64_t max_positions, double parti
 }
 
 // The keys that each layer's rows see, and which layers are gated delta layers.
-void read_layers(const JsonFields& json, ModelConfig& config) {
+void read_layers(const JsonField& json, ModelConfig& config) {
   const auto layers = static_cast<size_t>(config.num_hidden_layers);
   const std::string& family = config.model_type;
   const bool hybrid = family == "qwen3_next";
@@ -73,13 +73,13 @@ void read_layers(const JsonFields& json, ModelConfig& config) {
   const bool sliding = family == "mistral" || ((chosen || family == "qwen3_moe") &&
                                                json.boolean("use_sliding_window", false));
   const int64_t window =
-      sliding && !json.is_null("sliding_window") ? json.integer("sliding_window", 1, 4096) : -1;
+      sliding && !json.is_null("sliding_window") ? json.count("sliding_window", 1, 4096) : -1;
 
   std::vector<std::string> types;
   if (chosen || hybrid) types = json.texts("layer_types");
   if (types.empty()) {
-    const int64_t first = chosen ? json.integer("max_window_layers", 0, 28) : 0;
-    const int64_t interval = hybrid ? json.integer("full_attention_interval", 1, 4) : 1;
+    const int64_t first = chosen ? json.count("max_window_layers", 0, 28) : 0;
+    const int64_t interval = hybrid ? json.count("full_attention_interval", 1, 4) : 1;
     for (int64_t i = 0; i < config.num_hidden_layers; ++i)
       types.emplace_back((i + 1) % interval != 0    ? "linear_attention"
                          : window > 0 && i >= first ? "sliding_attention"
@@ -101,45 +101,45 @@ void read_layers(const JsonFields& json, ModelConfig& config) {
   }
 }
 
-void read_linear_attention(const JsonFields& json, LinearAttentionConfig& linear) {
-  linear.k_heads = json.integer("linear_num_key_heads", 1, 16);
-  linear.v_heads = json.integer("linear_num_value_heads", 1, 32);
-  linear.k_dim = json.integer("linear_key_head_dim", 1, 128);
-  linear.v_dim = json.integer("linear_value_head_dim", 1, 128);
-  linear.conv_kernel = json.integer("linear_conv_kernel_dim", 1, 4);
+void read_linear_attention(const JsonField& json, LinearAttentionConfig& linear) {
+  linear.k_heads = json.count("linear_num_key_heads", 1, 16);
+  linear.v_heads = json.count("linear_num_value_heads", 1, 32);
+  linear.k_dim = json.count("linear_key_head_dim", 1, 128);
+  linear.v_dim = json.count("linear_value_head_dim", 1, 128);
+  linear.conv_kernel = json.count("linear_conv_kernel_dim", 1, 4);
   if (linear.v_heads % linear.k_heads != 0)
     json.refuse("linear_num_value_heads",
                 "a multiple of linear_num_key_heads = " + std::to_string(linear.k_heads));
 }
 
-void read_moe(const JsonFields& json, ModelConfig& config) {
+void read_moe(const JsonField& json, ModelConfig& config) {
   const bool next = config.model_type == "qwen3_next";
   config.moe_layer.assign(static_cast<size_t>(config.num_hidden_layers), false);
   if (!next && config.model_type != "qwen3_moe") return;
   MoeConfig& moe = config.moe;
   const bool other_name = !json.has("num_experts") && json.has("num_local_experts");
-  moe.num_experts = json.integer(other_name ? "num_local_experts" : "num_experts", 0);
+  moe.num_experts = json.count(other_name ? "num_local_experts" : "num_experts", 0);
   if (moe.num_experts == 0) return;
-  moe.num_experts_per_tok = json.integer("num_experts_per_tok", 1);
+  moe.num_experts_per_tok = json.count("num_experts_per_tok", 1);
   if (moe.num_experts_per_tok > moe.num_experts)
     json.refuse("num_experts_per_tok", "at most num_experts = " + std::to_string(moe.num_experts));
-  moe.intermediate_size = json.integer("moe_intermediate_size", 1);
-  if (next) moe.shared_intermediate_size = json.integer("shared_expert_intermediate_size", 1);
+  moe.intermediate_size = json.count("moe_intermediate_size", 1);
+  if (next) moe.shared_intermediate_size = json.count("shared_expert_intermediate_size", 1);
   moe.norm_topk_prob = json.boolean("norm_topk_prob", next);
-  const int64_t step = json.integer("decoder_sparse_step", 1, 1);
-  const std::vector<int64_t> dense = json.integers("mlp_only_layers");
+  const int64_t step = json.count("decoder_sparse_step", 1, 1);
+  const std::vector<int64_t> dense = json.counts("mlp_only_layers");
   for (int64_t i = 0; i < config.num_hidden_layers; ++i)
     config.moe_layer[static_cast<size_t>(i)] =
         std::find(dense.begin(), dense.end(), i) == dense.end() && (i + 1) % step == 0;
 }
 
-void read_sizes(const JsonFields& json, ModelConfig& config) {
-  config.vocab_size = json.integer("vocab_size", 1);
-  config.hidden_size = json.integer("hidden_size", 1);
-  config.intermediate_size = json.integer("intermediate_size", 1);
-  config.num_hidden_layers = json.integer("num_hidden_layers", 1);
-  config.num_attention_heads = json.integer("num_attention_heads", 1);
-  config.num_key_value_heads = json.integer("num_key_value_heads", 1, config.num_attention_heads);
+void read_sizes(const JsonField& json, ModelConfig& config) {
+  config.vocab_size = json.count("vocab_size", 1);
+  config.hidden_size = json.count("hidden_size", 1);
+  config.intermediate_size = json.count("intermediate_size", 1);
+  config.num_hidden_layers = json.count("num_hidden_layers", 1);
+  config.num_attention_heads = json.count("num_attention_heads", 1);
+  config.num_key_value_heads = json.count("num_key_value_heads", 1, config.num_attention_heads);
   if (config.num_attention_heads % config.num_key_value_heads != 0)
     json.refuse("num_key_value_heads",
                 "a divisor of num_attention_heads = " + std::to_string(config.num_attention_heads));
@@ -149,24 +149,25 @@ void read_sizes(const JsonFields& json, ModelConfig& config) {
   if (family == "qwen3_next") head_dim = 256;
   if (!head_dim && config.hidden_size % config.num_attention_heads == 0)
     head_dim = config.hidden_size / config.num_attention_heads;
-  config.head_dim = json.integer("head_dim", 1, head_dim);
+  config.head_dim = json.count("head_dim", 1, head_dim);
   const bool qwen = family.starts_with("qwen");
-  config.max_position_embeddings = json.integer("max_position_embeddings", 1,
-                                                qwen                  ? 32768
-                                                : family == "mistral" ? 131072
-                                                                      : 2048);
+  config.max_position_embeddings = json.count("max_position_embeddings", 1,
+                                              qwen                  ? 32768
+                                              : family == "mistral" ? 131072
+                                                                    : 2048);
 }
 
-void read_tokens(const JsonFields& json, const std::string& folder, ModelConfig& config) {
+void read_tokens(const JsonField& json, const std::string& folder, ModelConfig& config) {
   const std::string path = folder + "/generation_config.json";
-  std::vector<int64_t> eos = json.integers("eos_token_id");
+  std::vector<int64_t> eos = json.counts("eos_token_id");
   if (std::filesystem::exists(path)) {
-    const JsonFields generation = JsonFields::read(path);
-    if (generation.has("eos_token_id")) eos = generation.integers("eos_token_id");
+    const JsonFile file(path);
+    const JsonField generation = file.root();
+    if (generation.has("eos_token_id")) eos = generation.counts("eos_token_id");
   }
   config.eos_token_ids.assign(eos.begin(), eos.end());
   const auto id = [&](const char* field) {
-    return static_cast<int32_t>(json.integer(field, -1, -1));
+    return static_cast<int32_t>(json.count(field, -1, -1));
   };
   config.bos_token_id = id("bos_token_id");
   config.pad_token_id = id("pad_token_id");
@@ -177,15 +178,16 @@ void read_tokens(const JsonFields& json, const std::string& folder, ModelConfig&
 }  // namespace
 
 ModelConfig read_config(const std::string& folder) {
-  const JsonFields json = JsonFields::read(folder + "/config.json");
+  const JsonFile file(folder + "/config.json");
+  const JsonField json = file.root();
   ModelConfig config;
-  config.model_type = json.text("model_type");
+  config.model_type = json.string("model_type");
   const std::string& family = config.model_type;
   constexpr const char* kFamilies[] = {"llama", "mistral",   "qwen2",
                                        "qwen3", "qwen3_moe", "qwen3_next"};
   if (std::find(std::begin(kFamilies), std::end(kFamilies), family) == std::end(kFamilies))
     json.unsupported("model_type", "llama, mistral, qwen2, qwen3, qwen3_moe or qwen3_next");
-  const std::string act = json.text("hidden_act", "silu");
+  const std::string act = json.string("hidden_act", "silu");
   if (act != "silu" && act != "swish") json.unsupported("hidden_act", "silu");
   if (json.has("quantization_config"))
     json.unsupported("quantization_config", "weights of f32, f16 or bf16");

@@ -1,23 +1,18 @@
 #include "strategies/engine/models/json_field.h"
 
-#include <fstream>
+#include <cmath>
 #include <nlohmann/json.hpp>
+
+#include "strategies/engine/models/file.h"
 
 namespace attend::engine {
 
 namespace {
 
 nlohmann::json parse(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  const auto unreadable = [&]() {
-    return Error(ErrorCode::kInvalidArgument,
-                 path + ": file is not readable, expected a JSON file");
-  };
-  if (!in) throw unreadable();
   try {
-    return nlohmann::json::parse(in);
+    return nlohmann::json::parse(head_of_file(path, 0, size_of_file(path)));
   } catch (const nlohmann::json::exception& e) {
-    if (in.bad()) throw unreadable();
     // What it says begins with "[json.exception.parse_error.101] ".
     const std::string text = e.what();
     const size_t begin = text.find("] ");
@@ -114,6 +109,74 @@ int64_t JsonField::integer(int64_t min, int64_t max) const {
 size_t JsonField::array_size() const {
   if (!value_->is_array()) fail("an array");
   return value_->size();
+}
+
+bool JsonField::is_null(const std::string& key) const {
+  return value_->contains(key) && value_->at(key).is_null();
+}
+
+void JsonField::refuse(const std::string& key, const std::string& want) const {
+  if (const auto field = find(key)) field->fail(want);
+  fail_missing(key, want);
+}
+
+void JsonField::unsupported(const std::string& key, const std::string& want) const {
+  if (const auto field = find(key)) field->unsupported(want);
+  fail_missing(key, want);
+}
+
+void JsonField::fail_missing(const std::string& key, const std::string& want) const {
+  throw Error(
+      ErrorCode::kInvalidArgument,
+      file_ + ": " + (path_.empty() ? key : path_ + "." + key) + " is missing, expected " + want);
+}
+
+std::string JsonField::string(const std::string& key, const std::string& otherwise) const {
+  const auto field = find(key);
+  return field ? field->string() : otherwise;
+}
+
+int64_t JsonField::count(const std::string& key, int64_t least,
+                         std::optional<int64_t> absent) const {
+  const auto field = find(key);
+  if (!field && absent) return *absent;
+  if (!field)
+    fail_missing(key,
+                 "an integer from " + std::to_string(least) + " to " + std::to_string(INT32_MAX));
+  return field->integer(least, INT32_MAX);
+}
+
+double JsonField::number(const std::string& key, std::optional<double> absent, bool zero) const {
+  const auto field = find(key);
+  if (!field && absent) return *absent;
+  const double value = field && field->value_->is_number() ? field->value_->get<double>() : -1.0;
+  if (!(zero ? value >= 0 : value > 0) || !std::isfinite(value))
+    refuse(key, zero ? "a number of 0 or more" : "a number above 0");
+  return value;
+}
+
+std::vector<int64_t> JsonField::counts(const std::string& key) const {
+  const auto field = find(key);
+  if (!field) return {};
+  if (!field->value_->is_array()) return {field->integer(0, INT32_MAX)};
+  std::vector<int64_t> values;
+  for (size_t i = 0; i < field->array_size(); ++i)
+    values.push_back(field->at(i).integer(0, INT32_MAX));
+  return values;
+}
+
+std::vector<std::string> JsonField::texts(const std::string& key) const {
+  std::vector<std::string> values;
+  if (const auto field = find(key))
+    for (size_t i = 0; i < field->array_size(); ++i) values.push_back(field->at(i).string());
+  return values;
+}
+
+JsonField JsonField::object(const std::string& key) const {
+  const auto field = find(key);
+  if (!field) fail_missing(key, "an object");
+  field->expect_object();
+  return *field;
 }
 
 }  // namespace attend::engine

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "attend/error.h"
 
@@ -38,6 +39,22 @@ class JsonField {
   const std::string& string(const std::string& key) const { return at(key).string(); }
   bool boolean(const std::string& key, bool otherwise) const;
 
+  // Fields of an object by name and type; null is as absent. Without a default a field must be there.
+  bool has(const std::string& key) const { return find(key).has_value(); }
+  bool is_null(const std::string& key) const;  // there, and null
+  std::string string(const std::string& key, const std::string& otherwise) const;
+  // A count: a whole number from `least` to what 32 bits hold, so that products of two fit 64.
+  int64_t count(const std::string& key, int64_t least, std::optional<int64_t> absent = {}) const;
+  // Above zero, or with `zero` at least zero.
+  double number(const std::string& key, std::optional<double> absent = {}, bool zero = false) const;
+  // One count or a list of them.
+  std::vector<int64_t> counts(const std::string& key) const;
+  std::vector<std::string> texts(const std::string& key) const;
+  JsonField object(const std::string& key) const;
+  // Errors of a field, there or not.
+  [[noreturn]] void refuse(const std::string& key, const std::string& want) const;
+  [[noreturn]] void unsupported(const std::string& key, const std::string& want) const;
+
   // "<file>: <path> is <got>, expected <want>"
   [[noreturn]] void fail(ErrorCode code, const std::string& got, const std::string& want) const;
   // The same with the value, or its kind where it is long, as <got>.
@@ -49,6 +66,7 @@ class JsonField {
 
  private:
   std::string shown() const;
+  [[noreturn]] void fail_missing(const std::string& key, const std::string& want) const;
   JsonField(std::string file, std::string path, const nlohmann::json& value)
       : file_(std::move(file)), path_(std::move(path)), value_(&value) {}
 

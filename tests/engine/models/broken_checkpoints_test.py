@@ -132,11 +132,11 @@ class Broken(unittest.TestCase):
     def test_no_config(self) -> None:
         self.refused("config.json: no such file")
         (self.folder / "config.json").write_text("{")
-        self.refused("config.json: content is no JSON")
+        self.refused("config.json: content is not JSON")
 
     def test_fields(self) -> None:
         self.with_config(
-            "hidden_size is absent, expected a whole number from 1", absent="hidden_size"
+            "hidden_size is missing, expected an integer from 1 to 2147483647", absent="hidden_size"
         )
         self.with_config("num_hidden_layers is 0, expected", num_hidden_layers=0)
         self.with_config('vocab_size is "53", expected', vocab_size="53")
@@ -145,12 +145,12 @@ class Broken(unittest.TestCase):
             num_key_value_heads=4,
         )
         self.with_config("head_dim is 11, expected an even number", head_dim=11)
-        self.with_config("head_dim is absent, expected", family="llama", absent="head_dim")
+        self.with_config("head_dim is missing, expected", family="llama", absent="head_dim")
         self.with_config("rms_norm_eps is -1", rms_norm_eps=-1)
         self.with_config(
             'tie_word_embeddings is "no", expected true or false', tie_word_embeddings="no"
         )
-        self.with_config('eos_token_id is [1,"a"], expected', eos_token_id=[1, "a"])
+        self.with_config('eos_token_id[1] is "a", expected an integer from 0', eos_token_id=[1, "a"])
 
     def test_families(self) -> None:
         self.with_config(
@@ -171,11 +171,11 @@ class Broken(unittest.TestCase):
             rope_scaling={"rope_type": "longrope"},
         )
         self.with_config(
-            "rope_scaling.factor is absent, expected a number above 0",
+            "rope_scaling.factor is missing, expected a number above 0",
             rope_scaling={"type": "linear"},
         )
         self.with_config(
-            "rope_parameters.low_freq_factor is absent",
+            "rope_parameters.low_freq_factor is missing",
             rope_parameters={"rope_type": "llama3", "factor": 8.0},
         )
         self.with_config("rope_scaling is 3, expected an object", rope_scaling=3)
