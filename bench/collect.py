@@ -59,15 +59,9 @@ def main():
         report.keep_best(peaks, str(p["threads"]), p)
     cpu = next(iter(peaks.values()))["cpu"]
     result = {"machine": args.machine, "cpu": cpu, "cpus": os.cpu_count(), "date": datetime.date.today().isoformat(), "load": args.load,
-              "peaks": peaks, "rows": [], "operators": [], "note": None}
-    path = pathlib.Path(f"{report.stem(result, args.out)}.json")
-    if path.exists():
-        old = json.loads(path.read_text())
-        result = {**result, **old, "load": [min(args.load[0], old["load"][0]), max(args.load[1], old["load"][1])]}
-        for threads, p in peaks.items():
-            report.keep_best(result["peaks"], threads, p)
+              "peaks": peaks, "rows": [], "note": args.note}
+    result = report.resume(result, args.out)
     result.setdefault("operators", [])
-    result["note"] = args.note or result["note"]
     for file in args.files:
         rows, failed = rows_of(file)
         if failed:

@@ -87,10 +87,10 @@ class Peer:
         return min(wall)
 
 
-def main(name: str) -> None:
+def answer_all(peer: Any) -> None:
+    """Each line of stdin by the method that its "cmd" names."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints must not mix with the answers
-    peer = Peer(name)
     for line in sys.stdin:
         words = json.loads(line)
         if words["cmd"] == "quit":
@@ -103,4 +103,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    answer_all(Peer(*sys.argv[1:]))

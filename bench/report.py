@@ -16,13 +16,29 @@ def stem(result, folder):
     return pathlib.Path(folder) / "-".join([result["date"], *words])
 
 
+def resume(result, folder):
+    """The result together with what a file of the same day and machine has; its rows stay until they are measured again."""
+    path = pathlib.Path(f"{stem(result, folder)}.json")
+    if not path.exists():
+        return result
+    old = json.loads(path.read_text())
+    for threads, p in result["peaks"].items():
+        keep_best(old["peaks"], threads, p)
+    load = [min(result["load"][0], old["load"][0]), max(result["load"][1], old["load"][1])]
+    return result | old | {"load": load, "note": result["note"] or old.get("note")}
+
+
 def write(result, folder):
     path = stem(result, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     pathlib.Path(f"{path}.json").write_text(json.dumps(result, indent=1) + "\n")
     pathlib.Path(f"{path}.md").write_text(table(result))
-    written = f"{path}.json and {path}.md"
-    return f"{written} and {path}.png" if result["rows"] and plot(result, f"{path}.png") else written
+    plots = [plot(result, f"{path}.png")] if result["rows"] else []
+    if result.get("engine"):
+        import engine_report
+
+        plots.append(engine_report.plot(result, f"{path}-engine.png"))
+    return " and ".join([f"{path}.json", f"{path}.md", *filter(None, plots)])
 
 
 def limit(row, peaks):
@@ -70,6 +86,10 @@ def table(result):
         import collect
 
         lines += collect.table(result["operators"])
+    if result.get("engine"):
+        import engine_report
+
+        lines += engine_report.table(result["engine"], result["peaks"])
     return "\n".join(lines + (["", result["note"]] if result.get("note") else [])) + "\n"
 
 
@@ -103,22 +123,40 @@ def beside_refusals(rows):
     return ["", "Left out:", *lines] if lines else []
 
 
-def plot(result, path):
-    """Shares of the limit, a panel for each dtype and number of threads: of a case attend, then its peers from the fastest on. Without
-    matplotlib there is none."""
+def drawing():
+    """What draws plots; None, and words, without matplotlib."""
     try:
         import matplotlib
     except ImportError:
         print("report: no plot, this Python has no matplotlib (pip install matplotlib)", file=sys.stderr)
-        return False
+        return None
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    return pyplot
+
+
+def colors_of(pyplot, peers):
+    return dict(zip(["attend", *peers], ["black", *pyplot.get_cmap("tab10").colors * 3]))
+
+
+def save(pyplot, figure, colors, path):
+    """With a legend below; returns where it was written."""
+    figure.legend([pyplot.Rectangle((0, 0), 1, 1, color=color) for color in colors.values()], list(colors), loc="outside lower center",
+                  ncols=len(colors), fontsize=8)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+    return path
+
+
+def plot(result, path):
+    """Shares of the limit, a panel for each dtype and number of threads: of a case attend, then its peers from the fastest on."""
+    if (pyplot := drawing()) is None:
+        return None
     panels = sorted({(r["threads"], r["dtype"]) for r in result["rows"]})
     figure, axes = pyplot.subplots(len(panels), 1, figsize=(11, 2.6 * len(panels)), squeeze=False, layout="constrained")
-    names = ["attend", *sorted({n for r in result["rows"] for n in peers_of(r)})]
-    colors = dict(zip(names, ["black", *pyplot.get_cmap("tab10").colors * 3]))
-    width = 0.86 / len(names)
+    colors = colors_of(pyplot, sorted({n for r in result["rows"] for n in peers_of(r)}))
+    width = 0.86 / len(colors)
     for axis, (threads, dtype) in zip(axes[:, 0], panels):
         rows = [r for r in result["rows"] if (r["threads"], r["dtype"]) == (threads, dtype) and limit(r, result["peaks"])]
         for x, r in enumerate(rows):
@@ -132,7 +170,4 @@ def plot(result, path):
         axis.grid(axis="y", alpha=0.3)
         axis.set_title(f"{dtype}, {threads} thread(s)", fontsize=10)
     figure.suptitle(f"{result['machine']}, {result['date']}: share of the FMA peak, of the read bandwidth where K and V stream", fontsize=10)
-    figure.legend([pyplot.Rectangle((0, 0), 1, 1, color=colors[n]) for n in names], names, loc="outside lower center", ncols=len(names), fontsize=8)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-    return True
+    return save(pyplot, figure, colors, path)
