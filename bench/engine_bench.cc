@@ -275,12 +275,8 @@ Tokens random_prompts(int64_t batch, int64_t length, int64_t vocab) {
   return all;
 }
 
-}  // namespace
-}  // namespace attend::bench
-
-int main(int argc, char** argv) {
-  using namespace attend;
-  engine::EngineConfig config;
+int run(int argc, char** argv) {
+  EngineConfig config;
   std::vector<int64_t> batches{1, 8, 32};
   std::string dtype;
   int32_t threads = 0, tokens = 64;
@@ -305,19 +301,26 @@ int main(int argc, char** argv) {
   app.add_flag("--batch-invariant", config.batch_invariant);
   app.add_flag("--answer", answer, "take turns with others, as bench/engine asks");
   CLI11_PARSE(app, argc, argv);
+  if (answer) {
+    answer_all(config);
+    return 0;
+  }
+  if (config.model.empty()) throw std::runtime_error("--model is missing, expected a folder");
+  if (threads > 0) set_num_threads(threads);
+  if (!dtype.empty()) config.dtype = dtype_of(dtype);
+  const int64_t vocab = read_config(config.model).vocab_size;
+  for (const int64_t batch : batches)
+    std::cout << measure(config, random_prompts(batch, prompt, vocab), tokens, samples)
+              << std::endl;
+  return 0;
+}
+
+}  // namespace
+}  // namespace attend::bench
+
+int main(int argc, char** argv) {
   try {
-    if (answer) {
-      bench::answer_all(config);
-      return 0;
-    }
-    if (config.model.empty()) throw std::runtime_error("--model is missing, expected a folder");
-    if (threads > 0) set_num_threads(threads);
-    if (!dtype.empty()) config.dtype = bench::dtype_of(dtype);
-    const int64_t vocab = engine::read_config(config.model).vocab_size;
-    for (const int64_t batch : batches)
-      std::cout << bench::measure(config, bench::random_prompts(batch, prompt, vocab), tokens,
-                                  samples)
-                << std::endl;
+    return attend::bench::run(argc, argv);
   } catch (const std::exception& e) {
     std::cerr << "engine_bench: " << e.what() << '\n';
     return 1;
