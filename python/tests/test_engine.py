@@ -70,6 +70,57 @@ def test_stop_strings_are_cut_off(folder):
     assert done.finish_reason == "stop"
 
 
+@pytest.mark.parametrize("tail", [1, 2, 5])
+def test_text_held_back_for_a_stop_string_comes_out_at_the_end(folder, tail):
+    engine = attend.Engine(folder)
+    ask = {"max_tokens": 40, "temperature": 0, "ignore_eos": True}
+    whole = engine.generate("x", **ask).text
+    ask["stop"] = [whole[-tail:] + "never said", whole[-1:] + "nor this"]
+    news = list(engine.stream("x", **ask))
+    assert "".join(n.text for n in news) == whole
+    assert len(news[-1].text) >= tail and news[-1].finish_reason == "length"
+
+
+def test_an_abort_lets_out_what_was_held_back(folder):
+    engine = attend.Engine(folder)
+    ask = {"max_tokens": 40, "temperature": 0, "ignore_eos": True}
+    whole = engine.generate("x", **ask)
+    told = []
+    each = engine.add("x", on_progress=told.append, stop=[whole.text + "and more"], **ask)  # all of it is held back
+    for _ in range(10):
+        engine.step()
+    assert not any(n.text for n in told)
+    assert engine.abort(each)
+    done = engine.take(each)
+    assert done.text == "".join(n.text for n in told) == engine.decode(whole.token_ids[:10])
+    assert (done.finish_reason, told[-1].finish_reason) == ("aborted", "aborted")
+
+
+def test_listeners_may_add_abort_and_take(bare):
+    engine = attend.Engine(bare)
+    ask = {"max_tokens": 4, "temperature": 0, "ignore_eos": True}
+    alone = engine.generate([7], **ask).token_ids
+    ends, done = [], []
+
+    def listen(news):
+        if news.finish_reason is None:
+            if news.id != last:
+                engine.abort(last)
+            return
+        ends.append((news.id, news.finish_reason))
+        done.append(engine.take(news.id))
+        if len(done) == 3:
+            engine.add([7], on_progress=listen, **ask)
+
+    last = -1
+    others = [engine.add([7], on_progress=listen, **ask) for _ in range(2)]
+    last = engine.add([7], on_progress=listen, **ask)
+    while engine.step():
+        pass
+    assert ends == [(last, "aborted"), (others[0], "length"), (others[1], "length"), (last + 1, "length")]
+    assert [c.token_ids for c in done] == [alone[:1], alone, alone, alone]
+
+
 def test_a_closed_stream_frees_its_pages(folder):
     engine = attend.Engine(folder)
     free = engine._engine.free_pages()

@@ -92,7 +92,9 @@ class Engine:
             self.take(each)
 
     def add(self, prompt: Prompt, *, on_progress=None, **params) -> int:
-        """Queues a prompt; its id. on_progress(Progress) is called from within step()."""
+        """Queues a prompt; its id. on_progress(Progress) is called from within step() and abort(), and from within add()
+        of a prompt that can never fit; it may itself call add(), abort() and take().
+        """
         listen = None if on_progress is None else lambda *news: on_progress(Progress(*news))
         return self._engine.add(prompt if isinstance(prompt, str) else [int(i) for i in prompt], params, listen)
 
