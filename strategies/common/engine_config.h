@@ -10,9 +10,9 @@ namespace attend::engine {
 
 // How an engine is set up. What is unset follows from the model; resolve() fills it in.
 struct EngineConfig {
-  std::string model;                         // folder with config.json and the weights
-  std::string strategy = "auto_regressive";  // a name of the registries
-  Device device;                             // native is the only one that models run on
+  std::string model;     // folder with config.json and the weights
+  std::string strategy;  // a name of the registries; empty = current_strategy(), or auto_regressive
+  Device device;         // native is the only one that models run on
   std::optional<DType> dtype;  // kF32 or kBF16, of products and KV; unset: bf16 where the
                                // checkpoint is 16-bit and the CPU multiplies it, else f32
 

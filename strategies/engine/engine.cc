@@ -36,8 +36,7 @@ Engine::Engine(EngineConfig config, std::unique_ptr<Model> model,
 Engine::~Engine() = default;
 
 void Engine::set_up() {
-  if (const auto current = current_strategy(); config_.strategy.empty() && current)
-    config_.strategy = *current;
+  if (config_.strategy.empty()) config_.strategy = current_strategy().value_or("auto_regressive");
   const CacheShapes shapes = cache_shapes(model_->config());
   resolve(config_, model_->config(), shapes);
   const DType dtype = *config_.dtype;

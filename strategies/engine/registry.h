@@ -32,7 +32,7 @@ struct StrategyRegistries {
 // Of this process, with the library's own strategies in it.
 StrategyRegistries& strategies();
 
-// The strategy that engines use whose config names none; none at first.
+// The strategy that engines use whose config names none; none at first, which is auto_regressive.
 std::optional<std::string> current_strategy();
 //   errors   kInvalidArgument with the list of names, if it is none of them
 void set_current_strategy(const std::string& name);

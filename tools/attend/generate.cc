@@ -186,6 +186,7 @@ void add_generate(CLI::App& app, Shared& shared) {
       *app.add_subcommand("generate", "text from a checkpoint, by any decoding strategy");
   add_shared_flags(command, shared, true);
   EngineConfig& c = flags->config;
+  c.strategy = "auto_regressive";
   SamplingParams& p = flags->params;
   command.add_option("--model", c.model, "folder with config.json, weights and tokenizer.json")
       ->required();

@@ -209,6 +209,17 @@ TEST(EngineProgress, EveryTokenIsToldOnceInOrderAndAbortKeepsWhatWasThere) {
   EXPECT_EQ(thrown([&] { engine->take(id); }).code, ErrorCode::kInvalidArgument);
 }
 
+TEST(EngineStrategy, WhereNoneIsNamedTheCurrentOneServes) {
+  EXPECT_EQ(toy_engine({})->config().strategy, "auto_regressive");
+  set_current_strategy("ar");
+  EXPECT_EQ(toy_engine({})->config().strategy, "ar");
+  EngineConfig named;
+  named.strategy = "autoregressive";
+  EXPECT_EQ(toy_engine(named)->config().strategy, "autoregressive");
+  clear_current_strategy();
+  EXPECT_EQ(toy_engine({})->config().strategy, "auto_regressive");
+}
+
 TEST(EngineSampling, DrawsDependOnSeedAndPositionAlone) {
   SamplingParams params;
   params.temperature = 1.3f;
